@@ -1,0 +1,123 @@
+# Patchbay. `make help` lists the targets. Builds out of tree, in build/ (or build-<sanitizers>/ under SANITIZE=).
+
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+SANITIZE ?=
+PREFIX   ?= /usr/local
+
+comma := ,
+ifeq ($(SANITIZE),)
+BUILD := build
+else
+BUILD := build-$(subst $(comma),-,$(SANITIZE))
+SANFLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
+endif
+
+VERSION  := 0.1.0
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion $(WERROR)
+ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
+               $(WARNINGS) $(SANFLAGS) $(CFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+
+COMMON_LIBS := -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lpthread
+BROKER_LIBS := -lmicrohttpd
+SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
+
+COMMON_SRC  := $(wildcard common/*.c)
+BROKER_SRC  := $(filter-out broker/main.c,$(wildcard broker/*.c broker/http/*.c))
+WORKER_SRC  := $(filter-out worker/main.c,$(wildcard worker/*.c worker/declarative/*.c))
+CLIENT_SRC  := $(filter-out common/client/main.c,$(wildcard common/client/*.c))
+SANDBOX_SRC := $(wildcard tests/sandbox/*.c)
+UNIT_SRC    := $(wildcard tests/unit/test_*.c) $(wildcard tests/store/test_*.c)
+UNIT_LIB    := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c tests/store/*.c))
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+PROGRAMS := $(BUILD)/patchbay-broker $(BUILD)/patchbay-worker $(BUILD)/patchbay
+TESTS    := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
+
+.PHONY: all
+all: $(PROGRAMS) ## build the three programs
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: CC CFLAGS LDFLAGS SANITIZE=address,undefined WERROR=-Werror PREFIX DESTDIR"
+
+.PHONY: deps
+deps: ## install the packages that are missing
+	@scripts/deps
+
+$(BUILD)/libcommon.a: $(call objects,$(COMMON_SRC))
+$(BUILD)/libbroker.a: $(call objects,$(BROKER_SRC))
+$(BUILD)/libworker.a: $(call objects,$(WORKER_SRC))
+$(BUILD)/libclient.a: $(call objects,$(CLIENT_SRC))
+$(BUILD)/libtest.a: $(call objects,$(UNIT_LIB))
+
+$(BUILD)/lib%.a:
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/patchbay-broker: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+
+$(BUILD)/patchbay-worker: $(BUILD)/worker/main.o $(BUILD)/libworker.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
+
+$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
+
+$(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SANDBOX_LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(BROKER_LIBS) $(COMMON_LIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Served at /openapi.yaml: the file becomes part of the broker.
+$(BUILD)/openapi.inc: schemas/openapi.yaml
+	@mkdir -p $(@D)
+	xxd -i < $< > $@
+$(BUILD)/broker/http/openapi.o: $(BUILD)/openapi.inc
+
+.PHONY: tests
+tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(TESTS) ## build everything that tests need
+
+.PHONY: unit
+unit: $(TESTS) ## run the unit and store tests alone
+	@scripts/run-unit $(TESTS)
+
+.PHONY: test
+test: deps ## install what is missing, then run every test that needs no extra server
+	@$(MAKE) --no-print-directory tests
+	@BUILD=$(BUILD) scripts/test
+
+.PHONY: demo
+demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself)
+	@$(MAKE) --no-print-directory all $(BUILD)/patchbay-sandbox
+	@BUILD=$(BUILD) ONCE=$(ONCE) scripts/demo
+
+.PHONY: run
+run: all ## a broker, workers and the embedded store in ./data
+	$(BUILD)/patchbay up
+
+.PHONY: install
+install: all ## programs and packages below PREFIX (and DESTDIR)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/patchbay
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	cp -R manifests schemas $(DESTDIR)$(PREFIX)/share/patchbay/
+
+.PHONY: format
+format: ## clang-format over the sources
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+.PHONY: clean
+clean: ## remove every build
+	rm -rf build build-*
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,45 @@
+/* The broker as a whole: what its parts share. All fields belong to the loop's thread. */
+#ifndef PB_BROKER_H
+#define PB_BROKER_H
+
+#include "common/log.h"
+#include "common/manifest.h"
+#include "common/seal.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BROKER_TENANT "default" /* of records that a token of the whole cluster makes */
+
+struct broker_settings {
+    char *store;          /* URL */
+    char *manifests;      /* folder */
+    char *data_dir;       /* admin.token, cluster.secret, run/ */
+    char *http_listen;    /* "127.0.0.1:7400" */
+    char *cluster_listen; /* "ipc://DIR" or "tcp://HOST:PORT" */
+    char *cluster_secret; /* file */
+    char *log_format, *log_level;
+    int64_t lease_ms;
+};
+
+struct broker {
+    struct broker_settings settings;
+    struct log log;
+    struct manifests *types;
+    struct journal *journal;
+    struct reader *reader;
+    struct board *board;
+    struct links *links;
+    struct payloads *payloads;
+    struct intake *intake;
+    struct auth *auth;
+    struct http_listener *http;
+    struct loop *loop;
+    bool have_seal_key; /* a worker has told it, now or before a restart */
+    uint8_t seal_key[SEAL_PUBLIC_BYTES];
+    uint32_t epoch;
+    bool draining;
+    uint64_t now_ms; /* monotonic, of this turn */
+};
+
+#endif

@@ -1,0 +1,36 @@
+/* Where work comes in: a job is appended, acknowledged after its commit, and whoever waits for its outcome is
+ * told. On the loop's thread. */
+#ifndef PB_INTAKE_H
+#define PB_INTAKE_H
+
+#include "common/err.h"
+#include "common/job.h"
+
+#include <stdbool.h>
+
+struct broker;
+
+struct intake_answer {
+    pb_err err;       /* PB_OK: accepted (or it was known by its idempotency key); PB_E_BUSY; PB_E_STORE;
+                         PB_E_CLOSED: draining */
+    struct pb_id job; /* the first one's, where the idempotency key was known */
+    bool duplicate;
+    bool finished; /* false: accepted, and the wait was over before the outcome */
+    enum job_state state;
+    const char *result; /* JSON text of the outcome, or NULL; lent for the call */
+    const char *why;    /* with err: a sentence; else NULL */
+};
+
+/* Called exactly once, never from within intake_submit() or intake_wait(). */
+typedef void intake_done(void *arg, const struct intake_answer *answer);
+
+/* Takes what *job points to (payload), also on failure. wait_ms 0 answers as soon as the job is durable;
+ * otherwise with its outcome, or when the time is over. */
+void intake_submit(struct broker *b, struct job *job, uint32_t wait_ms, intake_done *done, void *arg);
+
+/* Waits for a job that is live. PB_E_NOT_FOUND: none such is live (it may have finished: ask the store). Then
+ * done() will not be called. */
+pb_err intake_wait(struct broker *b, const struct pb_id *job, uint32_t wait_ms, intake_done *done,
+                   void *arg) PB_CHECKED;
+
+#endif

@@ -1,0 +1,45 @@
+#include "common/id.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+void id_new(struct pb_id *out, int64_t wall_ms)
+{
+    randombytes_buf(out->bytes, sizeof out->bytes);
+    for (int i = 0; i < 6; i++)
+        out->bytes[i] = (uint8_t)((uint64_t)wall_ms >> (40 - 8 * i));
+    out->bytes[6] = (uint8_t)(0x70 | (out->bytes[6] & 0x0f));
+    out->bytes[8] = (uint8_t)(0x80 | (out->bytes[8] & 0x3f));
+}
+
+void id_text(const struct pb_id *id, const char *prefix, char out[ID_TEXT_BYTES])
+{
+    char hex[33];
+    sodium_bin2hex(hex, sizeof hex, id->bytes, sizeof id->bytes);
+    snprintf(out, ID_TEXT_BYTES, "%.7s%s", prefix, hex);
+}
+
+pb_err id_parse(const char *text, const char *prefix, struct pb_id *out)
+{
+    size_t prefix_len = strlen(prefix), got = 0;
+    struct pb_id id;
+    if (strncmp(text, prefix, prefix_len) != 0 || strlen(text) != prefix_len + 32)
+        return PB_E_INVALID;
+    if (sodium_hex2bin(id.bytes, sizeof id.bytes, text + prefix_len, 32, NULL, &got, NULL) != 0 ||
+        got != sizeof id.bytes)
+        return PB_E_INVALID;
+    *out = id;
+    return PB_OK;
+}
+
+bool id_equal(const struct pb_id *a, const struct pb_id *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+bool id_is_nil(const struct pb_id *id)
+{
+    static const struct pb_id nil;
+    return id_equal(id, &nil);
+}

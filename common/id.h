@@ -1,0 +1,26 @@
+/* Ids: UUID version 7 (RFC 9562, section 5.7), so that they sort by the time they were made. As text they are
+ * a prefix that says of what, and 32 lower-case hex digits: "int_0193b0c4d5e67f808a9bacbdcedfe0f1". */
+#ifndef PB_ID_H
+#define PB_ID_H
+
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pb_id {
+    uint8_t bytes[16];
+};
+
+#define ID_INTEGRATION "int_"
+#define ID_JOB         "job_"
+#define ID_WORKER      "wrk_"
+#define ID_TEXT_BYTES  40 /* the longest prefix, 32 digits, NUL */
+
+void id_new(struct pb_id *out, int64_t wall_ms); /* thread-safe; needs sodium_init() */
+void id_text(const struct pb_id *id, const char *prefix, char out[ID_TEXT_BYTES]);
+pb_err id_parse(const char *text, const char *prefix, struct pb_id *out) PB_CHECKED;
+bool id_equal(const struct pb_id *a, const struct pb_id *b);
+bool id_is_nil(const struct pb_id *id);
+
+#endif

@@ -1,0 +1,57 @@
+/* Jobs: the kinds of work, the states a job can be in, and the record that the store keeps of one. */
+#ifndef PB_JOB_H
+#define PB_JOB_H
+
+#include "common/err.h"
+#include "common/id.h"
+#include "common/limits.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The numbers are part of the protocol and of stored records: never reuse one. */
+enum job_kind {
+    JOB_SETUP = 1,    /* test the credentials, then create the integration */
+    JOB_VALIDATE = 2, /* test an integration again and store the result */
+    JOB_DELETE = 3,
+};
+
+enum job_state {
+    JOB_WAITING = 1, /* accepted, not finished: queued or with a worker */
+    JOB_DONE = 2,    /* ran; a validation whose answer is "the key is bad" is done, too */
+    JOB_FAILED = 3,  /* ended without effect: setup refused, name taken, integration gone */
+    JOB_CANCELLED = 4,
+};
+
+/* What one attempt came to. */
+enum job_outcome {
+    OUTCOME_DONE = 1,
+    OUTCOME_FAILED = 2,
+    OUTCOME_RETRY = 3,    /* could not be carried out now: try again after a while */
+    OUTCOME_RETURNED = 4, /* never begun: no attempt is counted */
+    OUTCOME_CANCELLED = 5,
+};
+
+struct job {
+    struct pb_id id;
+    enum job_kind kind;
+    enum job_state state;
+    char tenant[LIMIT_TENANT_CHARS + 1];
+    char type[LIMIT_TYPE_CHARS + 1];
+    char idem[LIMIT_IDEM_CHARS + 1]; /* empty: none */
+    struct pb_id integration;
+    uint32_t attempts;                     /* that ended without an outcome, so far */
+    int64_t created_at_ms, finished_at_ms; /* wall clock; 0: not finished */
+    uint8_t *payload; /* for the worker, see schemas/messages.md; NULL once the job has finished */
+    size_t payload_len;
+    char *result; /* JSON of the test's result or the reason it failed; NULL while there is none */
+};
+
+void job_fini(struct job *job); /* frees what it points to; accepts a zeroed one */
+
+/* Names as the API and logs spell them; NULL for a number that names nothing. */
+const char *job_kind_name(enum job_kind kind);
+const char *job_state_name(enum job_state state);
+const char *job_outcome_name(enum job_outcome outcome);
+
+#endif

@@ -1,0 +1,65 @@
+/* Every maximum of the project, with its unit. A queue, buffer or retry without an entry here is a defect. */
+#ifndef PB_LIMITS_H
+#define PB_LIMITS_H
+
+/* ids and names */
+#define LIMIT_TYPE_CHARS       63 /* a type's name: ^[a-z][a-z0-9-]{0,62}$ */
+#define LIMIT_TENANT_CHARS     63
+#define LIMIT_NAME_CHARS       200 /* an integration's name, in bytes of UTF-8 */
+#define LIMIT_IDEM_CHARS       255 /* an Idempotency-Key */
+#define LIMIT_EVENT_TYPE_CHARS 120
+#define LIMIT_FIELD_NAME_CHARS 64
+#define LIMIT_WORKER_NAME      63
+
+/* packages */
+#define LIMIT_PACKAGES          2000
+#define LIMIT_MANIFEST_BYTES    (256 * 1024)
+#define LIMIT_SCHEMA_BYTES      (1024 * 1024)
+#define LIMIT_PACKAGE_FIELDS    64
+#define LIMIT_PACKAGE_EVENTS    2000
+#define LIMIT_JSON_DEPTH        64
+#define LIMIT_TEST_STEPS        8
+#define LIMIT_TEMPLATE_CHARS    4096
+#define LIMIT_CREDENTIAL_BYTES  (16 * 1024) /* one field's value */
+#define LIMIT_CREDENTIALS_BYTES (64 * 1024) /* all of an integration's */
+#define LIMIT_RESULT_MESSAGE    300         /* bytes of a provider's message that are kept */
+#define LIMIT_RESULT_WARNINGS   8
+
+/* HTTP served */
+#define LIMIT_HTTP_BODY_BYTES   (1024 * 1024)
+#define LIMIT_HTTP_HEADER_BYTES (16 * 1024)
+#define LIMIT_HTTP_CONNECTIONS  1000
+#define LIMIT_HTTP_IDLE_SECONDS 15
+#define LIMIT_HTTP_WAIT_SECONDS 60 /* the longest Prefer: wait */
+#define LIMIT_HTTP_PAGE         500
+#define LIMIT_HTTP_PAGE_DEFAULT 50
+#define LIMIT_HTTP_QUEUE        2000 /* requests handed to the loop and not yet answered */
+
+/* provider requests */
+#define LIMIT_TRANSFER_BODY_BYTES  (2 * 1024 * 1024) /* a provider's answer, after decompression */
+#define LIMIT_TRANSFER_HEADERS     (64 * 1024)
+#define LIMIT_TRANSFER_REDIRECTS   5
+#define LIMIT_TRANSFER_TIMEOUT_MS  60000
+#define LIMIT_TRANSFER_MAXCONNECTS 256
+
+/* messages inside the cluster */
+#define LIMIT_MESSAGE_BYTES  (4 * 1024 * 1024)
+#define LIMIT_MESSAGE_DEPTH  32
+#define LIMIT_MESSAGE_ITEMS  200000 /* msgpack objects in one message */
+#define LIMIT_BATCH_ENTRIES  512    /* attempts or outcomes in one message */
+#define LIMIT_BATCH_BYTES    (256 * 1024)
+#define LIMIT_SESSIONS       1024
+#define LIMIT_HELLOS_PENDING 256
+#define LIMIT_HELLO_MS       5000
+#define LIMIT_HELLO_REFUSALS 20   /* a second; what is over is dropped unanswered */
+#define LIMIT_CAPACITY       4096 /* attempts one worker may hold */
+#define LIMIT_SEND_QUEUE     4096 /* entries waiting for a slow session */
+
+/* board and journal */
+#define LIMIT_JOBS_LIVE           2000000
+#define LIMIT_JOURNAL_OPS         20000 /* waiting for a commit */
+#define LIMIT_COMMIT_OPS          2000  /* in one commit */
+#define LIMIT_READS               20000 /* waiting for the reader */
+#define LIMIT_PAYLOAD_CACHE_BYTES (64 * 1024 * 1024)
+
+#endif

@@ -1,0 +1,106 @@
+/* The store: where everything durable lives. One contract, run by tests/store on every implementation.
+ *
+ * A handle belongs to one thread. All functions block for as long as the disk or server takes, so the broker
+ * calls them from the journal's thread (the one that writes) and the reader's thread (which opens its own
+ * handle, read-only). Results are written only on PB_OK. PB_E_STORE: the store failed; why says how, and
+ * nothing of a commit was done, or (lost connection) it is unknown: every operation may be repeated, fences
+ * and ids see to that. */
+#ifndef PB_STORE_H
+#define PB_STORE_H
+
+#include "common/err.h"
+#include "common/integration.h"
+#include "common/job.h"
+
+#include <stdbool.h>
+
+struct store;
+
+/* What a commit is made of. Fill kind and its arguments; the commit sets outcome. */
+enum store_op_kind {
+    STORE_APPEND_JOB, /* job; outcome PB_E_EXISTS with existing_job when (tenant, idem) or the id is known */
+    STORE_FINISH_JOB, /* job.id, state, result; erases the payload; applies change in the same transaction */
+    STORE_RETRY_JOB,  /* job.id, job.attempts: the job stays waiting */
+    STORE_ADD_TOKEN,  /* token; PB_E_EXISTS by its hash */
+    STORE_SET_META,   /* meta_key, meta_value (NULL removes) */
+};
+
+enum store_change_kind { CHANGE_NONE, CHANGE_CREATE, CHANGE_REPLACE, CHANGE_DELETE };
+
+/* A fenced change of one integration. Its condition: the stored fence is smaller than (or, for a repeated
+ * write, equal to) fence, and for REPLACE and DELETE the record exists with generation if_generation. A
+ * deleted record leaves {id, fence, deleted_at}, which refuses older attempts; CREATE on an existing record
+ * with an older fence overwrites it. When the condition fails nothing of the operation is done, the job's
+ * outcome included: PB_E_CONFLICT   a newer fence has written, or the generation is another PB_E_NOT_FOUND
+ * REPLACE or DELETE, and there is no such record (or it was deleted) PB_E_EXISTS     (tenant, name) belongs
+ * to another integration */
+struct store_change {
+    enum store_change_kind kind;
+    uint64_t fence;
+    int64_t if_generation;
+    struct integration doc; /* for DELETE only its id */
+};
+
+struct store_token {
+    uint8_t hash[32];                    /* BLAKE2b-256 of the token's text */
+    char tenant[LIMIT_TENANT_CHARS + 1]; /* "*": the cluster */
+    char role[16], name[64];
+    int64_t created_at_ms;
+};
+
+struct store_op {
+    enum store_op_kind kind;
+    struct job job;
+    struct store_change change;
+    struct store_token token;
+    const char *meta_key, *meta_value;
+    pb_err outcome;
+    struct pb_id existing_job;
+};
+
+/* url: "sqlite:PATH" (a folder's file; the folder must exist). read_only opens beside a writer. why names
+ * what is wrong and what to do (folder not writable, not a database, a newer schema, disk full). Opening for
+ * writing makes tables and indexes. */
+pb_err store_open(const char *url, bool read_only, struct store **out, struct pb_why *why) PB_CHECKED;
+void store_close(struct store *s);
+
+/* One durable transaction over all operations, in order. An operation whose own condition fails is left out
+ * and says so in its outcome; the others are committed. PB_OK: all that are not marked are on disk, synced.
+ */
+pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count,
+                    struct pb_why *why) PB_CHECKED;
+
+/* Raises the epoch by one, durably, and gives it. */
+pb_err store_next_epoch(struct store *s, uint32_t *out, struct pb_why *why) PB_CHECKED;
+
+/* Reads. Strings and payloads inside results are the caller's to free by job_fini and integration_fini. */
+pb_err store_get_integration(struct store *s, const struct pb_id *id, struct integration *out,
+                             struct pb_why *why) PB_CHECKED;
+/* Is (tenant, name) taken? Writes its owner's id. PB_E_NOT_FOUND: it is free. */
+pb_err store_find_name(struct store *s, const char *tenant, const char *name, struct pb_id *out,
+                       struct pb_why *why) PB_CHECKED;
+pb_err store_get_job(struct store *s, const struct pb_id *id, struct job *out, struct pb_why *why) PB_CHECKED;
+pb_err store_get_meta(struct store *s, const char *key, char **out, struct pb_why *why) PB_CHECKED;
+
+/* A page of integrations in order of id, after an id (nil: from the start). Empty or zero filters match all.
+ */
+struct store_filter {
+    const char *tenant; /* NULL: every tenant */
+    const char *type;
+    enum integration_status status;
+    enum integration_health health;
+    const char *text; /* part of the name or account label, ignoring ASCII case */
+};
+/* Calls each() for up to limit records; the record is lent for the call. each() returning other than PB_OK
+ * ends it. */
+pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
+                               size_t limit, pb_err (*each)(void *arg, const struct integration *in),
+                               void *arg, struct pb_why *why) PB_CHECKED;
+/* The waiting jobs in order of id, after an id, payloads left out. */
+pb_err store_list_waiting(struct store *s, const struct pb_id *after, size_t limit,
+                          pb_err (*each)(void *arg, const struct job *job), void *arg,
+                          struct pb_why *why) PB_CHECKED;
+pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
+                         void *arg, struct pb_why *why) PB_CHECKED;
+
+#endif
