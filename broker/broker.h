@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BROKER_TENANT "default" /* of records that a token of the whole cluster makes */
+#define BROKER_TENANT        "default"  /* of records that a token of the whole cluster makes */
+#define BROKER_META_SEAL_KEY "seal_key" /* in the store: the workers' public key, in hex */
 
 struct broker_settings {
     char *store;          /* URL */
@@ -31,6 +32,7 @@ struct broker {
     struct board *board;
     struct links *links;
     struct payloads *payloads;
+    struct effects *effects;
     struct intake *intake;
     struct auth *auth;
     struct http_listener *http;
@@ -38,7 +40,8 @@ struct broker {
     bool have_seal_key; /* a worker has told it, now or before a restart */
     uint8_t seal_key[SEAL_PUBLIC_BYTES];
     uint32_t epoch;
-    bool draining;
+    bool draining;   /* a signal came: nothing new is taken in */
+    bool stopped;    /* the loop is over: effects are no longer carried out */
     uint64_t now_ms; /* monotonic, of this turn */
 };
 

@@ -33,4 +33,21 @@ void intake_submit(struct broker *b, struct job *job, uint32_t wait_ms, intake_d
 pb_err intake_wait(struct broker *b, const struct pb_id *job, uint32_t wait_ms, intake_done *done,
                    void *arg) PB_CHECKED;
 
+/* -- for effects.c -- */
+
+struct store_op;
+void intake_accepted(struct broker *b, const struct pb_id *job);
+/* With PB_E_EXISTS op names the job that was there first. */
+void intake_rejected(struct broker *b, const struct pb_id *job, pb_err err, const struct store_op *op);
+void intake_finished(struct broker *b, const struct pb_id *job, enum job_state state, const char *result);
+
+/* -- for the loop -- */
+
+struct intake;
+pb_err intake_open(struct intake **out) PB_CHECKED;
+/* Answers whose time is over; gives the time of the next one. */
+uint64_t intake_tick(struct broker *b);
+/* Answers everyone who still waits with PB_E_CLOSED. */
+void intake_close(struct broker *b);
+
 #endif

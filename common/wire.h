@@ -109,7 +109,7 @@ struct wire_jobs {
 struct wire_change {
     enum store_change_kind kind;
     int64_t if_generation;
-    struct wire_bytes doc; /* packed integration; for a delete empty */
+    struct wire_bytes doc; /* packed integration; for a delete as it was read */
 };
 struct wire_outcome {
     struct pb_id job;

@@ -1,0 +1,276 @@
+/* patchbay-broker: hands jobs to workers and keeps what they find out. This file is the table of contents:
+ * settings, then the parts in the order they need each other, the loop, and the same in reverse. */
+#include "broker/board.h"
+#include "broker/broker.h"
+#include "broker/effects.h"
+#include "broker/http/auth.h"
+#include "broker/http/http.h"
+#include "broker/intake.h"
+#include "broker/journal.h"
+#include "broker/links.h"
+#include "broker/loop.h"
+#include "broker/payloads.h"
+#include "broker/reader.h"
+#include "common/channel.h"
+#include "common/config.h"
+#include "common/secret.h"
+#include "common/store.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(field) offsetof(struct broker_settings, field)
+
+static const struct option options[] = {
+    {"data-dir",       OPTION_TEXT,   AT(data_dir),       "data",                0,   0,      "DIR",
+     "folder for admin.token and the embedded store"                                                                                       },
+    {"store",          OPTION_TEXT,   AT(store),          NULL,                  0,   0,      "URL",
+     "where everything durable lives: sqlite:FILE (default: patchbay.db in the data folder)"                                               },
+    {"manifests",      OPTION_TEXT,   AT(manifests),      "manifests",           0,   0,      "DIR",       "folder of integration packages"},
+    {"http-listen",    OPTION_TEXT,   AT(http_listen),    "127.0.0.1:7400",      0,   0,      "HOST:PORT",
+     "address of the HTTP API"                                                                                                             },
+    {"cluster-listen", OPTION_TEXT,   AT(cluster_listen), "ipc://data/run",      0,   0,      "URL",
+     "where workers say hello: ipc://FOLDER or tcp://HOST:PORT (PORT + 1 takes their reports)"                                             },
+    {"cluster-secret", OPTION_TEXT,   AT(cluster_secret), "data/cluster.secret", 0,   0,      "FILE",
+     "file of the secret that every member of the cluster knows"                                                                           },
+    {"lease-ms",       OPTION_NUMBER, AT(lease_ms),       "10000",               200, 600000, "MS",
+     "silence after which a worker's jobs are taken back"                                                                                  },
+    {"log-format",     OPTION_TEXT,   AT(log_format),     "json",                0,   0,      "FORMAT",    "json or text"                  },
+    {"log-level",      OPTION_TEXT,   AT(log_level),      "info",                0,   0,      "LEVEL",     "debug, info, warn or error"    },
+};
+
+static const struct program program = {"patchbay-broker",
+                                       "hands connection setups and validations to patchbay-worker processes",
+                                       options, sizeof options / sizeof options[0]};
+
+/* -- what is in the store already -- */
+
+static pb_err load_job(void *arg, const struct job *job)
+{
+    struct broker *b = arg;
+    struct board_event e = {
+        .kind = BOARD_LOADED, .job = job->id, .integration = job->integration, .attempts = job->attempts};
+    effects_step(b, &e);
+    return PB_OK;
+}
+
+struct page {
+    struct broker *broker;
+    struct pb_id last;
+    size_t count;
+};
+
+static pb_err load_one(void *arg, const struct job *job)
+{
+    struct page *page = arg;
+    page->last = job->id;
+    page->count++;
+    return load_job(page->broker, job);
+}
+
+static pb_err load_jobs(struct broker *b, struct store *store, struct pb_why *why)
+{
+    const size_t page_size = 1000;
+    struct page page = {.broker = b};
+    pb_err err;
+    do {
+        struct pb_id after = page.last;
+        page.count = 0;
+        err = store_list_waiting(store, &after, page_size, load_one, &page, why);
+    } while (!err && page.count == page_size);
+    return err;
+}
+
+static pb_err load_seal_key(struct broker *b, struct store *store, struct pb_why *why)
+{
+    char *hex = NULL;
+    size_t len = 0;
+    pb_err err = store_get_meta(store, BROKER_META_SEAL_KEY, &hex, why);
+    if (err)
+        return err == PB_E_NOT_FOUND ? PB_OK : err;
+    b->have_seal_key =
+        sodium_hex2bin(b->seal_key, sizeof b->seal_key, hex, strlen(hex), NULL, &len, NULL) == 0 &&
+        len == sizeof b->seal_key;
+    free(hex);
+    return PB_OK;
+}
+
+/* -- the parts -- */
+
+static pb_err open_store(struct broker *b, struct store **store, struct pb_why *why)
+{
+    pb_err err = store_open(b->settings.store, false, store, why);
+    if (!err)
+        err = store_next_epoch(*store, &b->epoch, why);
+    if (!err)
+        err = auth_open(b, *store, &b->auth, why);
+    if (!err)
+        err = load_seal_key(b, *store, why);
+    return err;
+}
+
+static pb_err open_board(struct broker *b, struct store *store, struct pb_why *why)
+{
+    struct board_settings settings = {
+        .epoch = b->epoch,
+        .recovery_ms = (uint32_t)b->settings.lease_ms,
+        .backoff_ms = 500,
+        .backoff_max_ms = 300000,
+        .jobs_max = LIMIT_JOBS_LIVE,
+    };
+    randombytes_buf(&settings.seed, sizeof settings.seed);
+    pb_err err = board_new(&settings, &b->board);
+    if (!err)
+        err = effects_open(&b->effects);
+    if (!err)
+        err = intake_open(&b->intake);
+    if (!err)
+        err = payloads_open(b, &b->payloads);
+    return err ? err : load_jobs(b, store, why);
+}
+
+static pb_err open_links(struct broker *b, const uint8_t *psk, struct pb_why *why)
+{
+    uint32_t lease_ms = (uint32_t)b->settings.lease_ms;
+    struct links_settings settings = {
+        .listen = b->settings.cluster_listen,
+        .secret = psk,
+        .lease_ms = lease_ms,
+        .beat_ms = lease_ms / 4,
+        .epoch = b->epoch,
+        .store = "sqlite",
+    };
+    return links_open(&settings, &b->log, &effects_of_links, b, &b->links, why);
+}
+
+static pb_err open_parts(struct broker *b, uint8_t psk[CHANNEL_PSK_BYTES], struct pb_why *why)
+{
+    struct store *store = NULL;
+    pb_err err = channel_read_secret(b->settings.cluster_secret, psk, why);
+    if (!err)
+        err = manifests_open(b->settings.manifests, &b->log, &b->types, why);
+    if (!err)
+        err = open_store(b, &store, why);
+    if (!err)
+        err = open_board(b, store, why);
+    if (!err)
+        err = reader_open(b->settings.store, &b->reader, why);
+    if (!err)
+        err = journal_open(store, &b->log, &b->journal, why);
+    if (err) {
+        store_close(store);
+        return err;
+    }
+    err = open_links(b, psk, why);
+    if (!err)
+        err = http_open(b, b->settings.http_listen, &b->http, why);
+    return err ? err : loop_open(b, &b->loop, why);
+}
+
+static void close_parts(struct broker *b)
+{
+    b->draining = b->stopped = true;
+    loop_close(b->loop);
+    if (b->intake)
+        intake_close(b);
+    reader_close(b->reader);
+    http_close(b->http);
+    links_close(b->links);
+    journal_close(b->journal);
+    payloads_close(b->payloads);
+    effects_close(b->effects);
+    board_free(b->board);
+    auth_close(b->auth);
+    manifests_close(b->types);
+}
+
+/* -- settings -- */
+
+static pb_err one_of(const char *option, const char *value, const char *const *names, int *out,
+                     struct pb_why *why)
+{
+    char all[64] = "";
+    for (int i = 0; names[i]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            *out = i;
+            return PB_OK;
+        }
+        size_t len = strlen(all);
+        snprintf(all + len, sizeof all - len, "%s%s", i ? ", " : "", names[i]);
+    }
+    return pb_fail(why, PB_E_INVALID, option, "must be one of %s; it is \"%s\"", all, value);
+}
+
+static pb_err read_settings(struct broker *b, struct pb_why *why)
+{
+    static const char *const formats[] = {"json", "text", NULL}, *const levels[] = {"debug", "info", "warn",
+                                                                                    "error", NULL};
+    int format = LOG_JSON, level = LOG_INFO;
+    pb_err err = one_of("--log-format", b->settings.log_format, formats, &format, why);
+    if (!err)
+        err = one_of("--log-level", b->settings.log_level, levels, &level, why);
+    if (err)
+        return err;
+    b->log = (struct log){
+        .fd = 2, .format = (enum log_format)format, .level = (enum log_level)level, .program = program.name};
+    if (!b->settings.store && asprintf(&b->settings.store, "sqlite:%s/patchbay.db", b->settings.data_dir) < 0)
+        return PB_E_MEMORY;
+    return PB_OK;
+}
+
+static void block_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+static void say_ready(struct broker *b)
+{
+    log_line(&b->log, LOG_INFO, "ready", "http", b->settings.http_listen, "port",
+             log_int((char[24]){0}, http_port(b->http)), "cluster", b->settings.cluster_listen, "store",
+             b->settings.store, "types", log_int((char[24]){0}, (long long)manifests_count(b->types)),
+             "waitingJobs", log_int((char[24]){0}, (long long)board_live(b->board)), NULL);
+}
+
+int main(int argc, char **argv)
+{
+    struct broker b = {
+        .log = {.fd = 2, .format = LOG_TEXT, .level = LOG_INFO, .program = program.name}
+    };
+    struct pb_why why = {0};
+    uint8_t psk[CHANNEL_PSK_BYTES];
+    bool done = false;
+    secret_harden_process();
+    block_signals();
+    if (sodium_init() < 0)
+        return 1;
+    pb_err err = config_load(&program, argc, argv, &b.settings, &done, &why);
+    if (err || done) {
+        if (err)
+            fprintf(stderr, "%s: %s%s%s\n", program.name, why.at, why.at[0] ? ": " : "", why.text);
+        config_fini(&program, &b.settings);
+        return err ? 2 : 0;
+    }
+    err = read_settings(&b, &why);
+    if (!err)
+        err = open_parts(&b, psk, &why);
+    if (!err) {
+        say_ready(&b);
+        loop_run(&b);
+        log_line(&b.log, LOG_INFO, "stopping", NULL);
+    } else {
+        log_why(&b.log, LOG_ERROR, "cannot start", err, &why);
+    }
+    close_parts(&b);
+    sodium_memzero(psk, sizeof psk);
+    config_fini(&program, &b.settings);
+    return err ? 1 : 0;
+}

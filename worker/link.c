@@ -1,0 +1,727 @@
+#include "worker/link.h"
+
+#include "common/channel.h"
+#include "common/limits.h"
+#include "common/push.h"
+
+#include <errno.h>
+#include <nng/nng.h>
+#include <nng/protocol/pipeline0/pull.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#define ADDRESS_BYTES    256
+#define HELLO_TIMEOUT_MS 5000
+#define HELLO_RESEND_MS  1000
+#define RETRY_MIN_MS     100
+#define RETRY_MAX_MS     3000
+#define UNSETTLED_FACTOR 4 /* no new work while this many times the capacity waits to be settled */
+
+enum link_state { AWAY, CALLING, HELLO_SENT, JOIN_SENT, JOINED };
+
+/* An attempt that this worker has: running, or finished and not settled. */
+struct held {
+    uint64_t fence;
+    struct pb_id job;
+    bool finished;
+    uint64_t sent_ms; /* finished: when it was reported last in this session; 0: not yet */
+    struct wire_outcome outcome;
+    uint8_t *bytes; /* what outcome points to */
+    UT_hash_handle hh;
+};
+
+struct link {
+    struct link_settings settings;
+    const struct log *log;
+    struct link_events events;
+    void *arg;
+    enum link_state state;
+    int epoll_fd, bell_fd;
+    nng_socket members, jobs;
+    bool members_open, jobs_open;
+    atomic_bool jobs_dead;
+    struct push *reports;
+    struct channel_hello hello;
+    struct channel channel;
+    uint32_t lease_ms, beat_ms;
+    char jobs_address[ADDRESS_BYTES], reports_address[ADDRESS_BYTES];
+    uint64_t now_ms, called_ms, heard_ms, sent_ms, retry_ms;
+    uint32_t tries;
+    struct held *held;
+    uint32_t running, unsettled, unsent;
+    uint64_t running_sum, received;
+    struct buf unsent_frame; /* a sealed report that the pipe had no room for */
+    bool list_asked, draining, refusal_logged;
+};
+
+/* -- sockets and descriptors -- */
+
+static void ring(const struct link *l)
+{
+    uint64_t one = 1;
+    if (write(l->bell_fd, &one, sizeof one) < 0)
+        return; /* it is ringing already */
+}
+
+static void watch_socket(struct link *l, nng_socket socket, const char *option)
+{
+    int fd;
+    if (nng_socket_get_int(socket, option, &fd) != 0)
+        return;
+    struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+    epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static void unwatch_socket(struct link *l, nng_socket socket, const char *option)
+{
+    int fd;
+    if (nng_socket_get_int(socket, option, &fd) == 0)
+        epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void close_members(struct link *l)
+{
+    if (!l->members_open)
+        return;
+    unwatch_socket(l, l->members, NNG_OPT_RECVFD);
+    unwatch_socket(l, l->members, NNG_OPT_SENDFD);
+    nng_close(l->members);
+    l->members_open = false;
+}
+
+static void close_session(struct link *l)
+{
+    if (l->jobs_open) {
+        unwatch_socket(l, l->jobs, NNG_OPT_RECVFD);
+        nng_close(l->jobs);
+        l->jobs_open = false;
+    }
+    push_close(l->reports);
+    l->reports = NULL;
+    channel_fini(&l->channel);
+    buf_reset(&l->unsent_frame);
+}
+
+static void on_jobs_pipe_gone(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    (void)pipe;
+    (void)event;
+    struct link *l = arg;
+    atomic_store(&l->jobs_dead, true);
+    ring(l);
+}
+
+/* -- addresses -- */
+
+static void members_address(const struct link *l, char out[ADDRESS_BYTES])
+{
+    bool ipc = strncmp(l->settings.broker, "ipc://", 6) == 0;
+    snprintf(out, ADDRESS_BYTES, "%.200s%s", l->settings.broker, ipc ? "/members" : "");
+}
+
+/* The broker tells of a tcp address only ":PORT"; the host is the one that we reach it by. */
+static void dial_address(const struct link *l, struct wire_text told, char out[ADDRESS_BYTES])
+{
+    const char *colon = strrchr(l->settings.broker, ':');
+    if (told.len && told.data[0] == ':')
+        snprintf(out, ADDRESS_BYTES, "%.*s%.*s", (int)(colon - l->settings.broker), l->settings.broker,
+                 (int)told.len, told.data);
+    else
+        snprintf(out, ADDRESS_BYTES, "%.*s", (int)told.len, told.data);
+}
+
+/* -- the life of a session -- */
+
+static void go_away(struct link *l, const char *reason)
+{
+    bool had = l->state == JOINED;
+    if (had)
+        log_line(l->log, LOG_WARN, "the session with the broker is over; saying hello again", "reason",
+                 reason, NULL);
+    close_members(l);
+    close_session(l);
+    l->state = AWAY;
+    uint32_t most = RETRY_MIN_MS << (l->tries < 5 ? l->tries : 5);
+    if (most > RETRY_MAX_MS)
+        most = RETRY_MAX_MS;
+    l->tries = had ? 0 : l->tries + 1;
+    l->retry_ms = l->now_ms + (had ? 0 : RETRY_MIN_MS + randombytes_uniform(most));
+}
+
+static int dial_members(struct link *l, const char *url)
+{
+    int rv = nng_req0_open(&l->members);
+    if (rv)
+        return rv;
+    l->members_open = true;
+    rv = nng_socket_set_ms(l->members, NNG_OPT_REQ_RESENDTIME, HELLO_RESEND_MS);
+    if (rv == 0)
+        rv = nng_socket_set_size(l->members, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES);
+    return rv ? rv : nng_dial(l->members, url, NULL, NNG_FLAG_NONBLOCK);
+}
+
+static void call(struct link *l)
+{
+    char url[ADDRESS_BYTES];
+    members_address(l, url);
+    l->state = CALLING;
+    l->called_ms = l->now_ms;
+    if (channel_greet(l->settings.psk, &l->hello) != PB_OK || dial_members(l, url) != 0) {
+        go_away(l, "cannot dial");
+        return;
+    }
+    watch_socket(l, l->members, NNG_OPT_SENDFD);
+    watch_socket(l, l->members, NNG_OPT_RECVFD);
+}
+
+static bool send_member(struct link *l, const struct buf *b)
+{
+    nng_msg *msg;
+    if (nng_msg_alloc(&msg, b->len) != 0)
+        return false;
+    memcpy(nng_msg_body(msg), b->data, b->len);
+    if (nng_sendmsg(l->members, msg, NNG_FLAG_NONBLOCK) == 0)
+        return true;
+    nng_msg_free(msg);
+    return false;
+}
+
+static void send_hello(struct link *l)
+{
+    struct buf b;
+    buf_init(&b, 1024);
+    if (wire_pack_hello(&l->hello.hello, &b) == PB_OK && send_member(l, &b)) {
+        l->state = HELLO_SENT;
+        unwatch_socket(l, l->members, NNG_OPT_SENDFD);
+    }
+    buf_fini(&b);
+}
+
+static struct wire_text text_of(const char *text)
+{
+    return (struct wire_text){text, strlen(text)};
+}
+
+/* What a join says, allocated as one piece with its lists. */
+static pb_err pack_join(const struct link *l, struct buf *out)
+{
+    size_t types = manifests_count(l->settings.types), count = HASH_COUNT(l->held), i = 0;
+    struct wire_join join = {.name = text_of(l->settings.name),
+                             .version = text_of(l->settings.version),
+                             .capacity = l->settings.capacity};
+    join.types = calloc(types + 1, sizeof *join.types);
+    join.held = calloc(count + 1, sizeof *join.held);
+    pb_err err = join.types && join.held ? PB_OK : PB_E_MEMORY;
+    if (!err) {
+        memcpy(join.seal_key, l->settings.seal_key, sizeof join.seal_key);
+        for (; i < types; i++) {
+            const struct manifest *m = manifests_at(l->settings.types, i);
+            join.types[i] = (struct wire_type){text_of(m->type), text_of(m->hash)};
+        }
+        for (const struct held *h = l->held; h; h = h->hh.next)
+            join.held[join.held_count++] = (struct wire_held){h->job, h->fence};
+        join.type_count = types;
+        err = wire_pack_join(&join, out);
+    }
+    free(join.types);
+    free(join.held);
+    return err;
+}
+
+static void send_join(struct link *l)
+{
+    struct buf plain, frame;
+    buf_init(&plain, LIMIT_MESSAGE_BYTES);
+    buf_init(&frame, LIMIT_MESSAGE_BYTES);
+    pb_err err = pack_join(l, &plain);
+    if (!err)
+        err = channel_seal(&l->channel, plain.data, plain.len, &frame);
+    if (!err && send_member(l, &frame))
+        l->state = JOIN_SENT;
+    else
+        go_away(l, "the join could not be sent");
+    buf_fini(&plain);
+    buf_fini(&frame);
+}
+
+static void on_welcome(struct link *l, const struct wire_welcome *w)
+{
+    pb_err err = channel_take_welcome(l->settings.psk, &l->hello, w, &l->channel);
+    if (!err) {
+        send_join(l);
+        return;
+    }
+    log_line(l->log, LOG_ERROR, "the broker does not prove the cluster secret", "broker", l->settings.broker,
+             NULL);
+    go_away(l, "not our broker");
+}
+
+static void on_refused(struct link *l, struct wire_text reason)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%.*s", (int)(reason.len < 255 ? reason.len : 255), reason.data);
+    if (!l->refusal_logged)
+        log_line(l->log, LOG_ERROR, "the broker refuses this worker; it goes on asking", "broker",
+                 l->settings.broker, "reason", text, NULL);
+    l->refusal_logged = true;
+    go_away(l, "refused");
+}
+
+static int dial_jobs(struct link *l)
+{
+    nng_dialer dialer;
+    int rv = nng_pull0_open(&l->jobs);
+    if (rv)
+        return rv;
+    l->jobs_open = true;
+    atomic_store(&l->jobs_dead, false);
+    rv = nng_socket_set_size(l->jobs, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES);
+    if (rv == 0)
+        rv = nng_pipe_notify(l->jobs, NNG_PIPE_EV_REM_POST, on_jobs_pipe_gone, l);
+    if (rv == 0)
+        rv = nng_dialer_create(&dialer, l->jobs, l->jobs_address);
+    return rv ? rv : nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+}
+
+/* Everything unsettled is reported anew: the broker may be another one. */
+static void mark_unsent(struct link *l)
+{
+    l->unsent = 0;
+    for (struct held *h = l->held; h; h = h->hh.next) {
+        h->sent_ms = 0;
+        l->unsent += h->finished;
+    }
+}
+
+static void start_session(struct link *l, const struct wire_joined *j)
+{
+    struct pb_why why = {0};
+    dial_address(l, j->jobs, l->jobs_address);
+    dial_address(l, j->reports, l->reports_address);
+    l->lease_ms = j->lease_ms;
+    l->beat_ms = j->beat_ms;
+    close_members(l);
+    if (dial_jobs(l) != 0 || push_dial(l->reports_address, l->bell_fd, &l->reports, &why) != PB_OK) {
+        go_away(l, "cannot dial the broker's sockets");
+        return;
+    }
+    watch_socket(l, l->jobs, NNG_OPT_RECVFD);
+    l->state = JOINED;
+    l->tries = 0;
+    l->received = 0;
+    l->refusal_logged = false;
+    l->heard_ms = l->now_ms;
+    l->sent_ms = 0;
+    mark_unsent(l);
+    log_line(l->log, LOG_INFO, "joined", "broker", l->settings.broker, NULL);
+}
+
+static void on_join_answer(struct link *l, const struct wire_sealed *frame)
+{
+    struct buf plain;
+    struct wire_message m;
+    buf_init(&plain, LIMIT_MESSAGE_BYTES);
+    pb_err err = channel_open(&l->channel, frame, &plain);
+    if (!err)
+        err = wire_read(plain.data, plain.len, &m);
+    if (!err && m.kind == WIRE_JOINED && m.joined.lease_ms && m.joined.beat_ms)
+        start_session(l, &m.joined);
+    else
+        go_away(l, "the join's answer is not valid");
+    if (!err)
+        wire_fini(&m);
+    buf_fini(&plain);
+}
+
+static void on_member_message(struct link *l, const uint8_t *bytes, size_t len)
+{
+    struct wire_message m;
+    if (wire_read(bytes, len, &m) != PB_OK) {
+        go_away(l, "the broker's answer is not valid");
+        return;
+    }
+    if (m.kind == WIRE_WELCOME && l->state == HELLO_SENT)
+        on_welcome(l, &m.welcome);
+    else if (m.kind == WIRE_SEALED && l->state == JOIN_SENT)
+        on_join_answer(l, &m.sealed);
+    else if (m.kind == WIRE_REFUSED)
+        on_refused(l, m.refused);
+    else
+        go_away(l, "asked to start again");
+    wire_fini(&m);
+}
+
+static void turn_members(struct link *l)
+{
+    nng_msg *msg;
+    if (l->state == CALLING)
+        send_hello(l);
+    if (!l->members_open || nng_recvmsg(l->members, &msg, NNG_FLAG_NONBLOCK) != 0)
+        return;
+    on_member_message(l, nng_msg_body(msg), nng_msg_len(msg));
+    nng_msg_free(msg);
+}
+
+/* -- attempts held -- */
+
+static struct held *find(struct link *l, uint64_t fence)
+{
+    struct held *h;
+    HASH_FIND(hh, l->held, &fence, sizeof fence, h);
+    return h;
+}
+
+static void drop(struct link *l, struct held *h)
+{
+    if (h->finished) {
+        l->unsettled--;
+        l->unsent -= h->sent_ms == 0;
+    } else {
+        l->running--;
+        l->running_sum -= h->fence;
+    }
+    HASH_DEL(l->held, h);
+    free(h->bytes);
+    free(h);
+}
+
+static void take_attempt(struct link *l, const struct wire_attempt *a)
+{
+    l->received++;
+    if (find(l, a->fence))
+        return;
+    struct held *h = calloc(1, sizeof *h);
+    if (!h)
+        return; /* no memory: the broker finds it missing from our list */
+    h->fence = a->fence;
+    h->job = a->job;
+    HASH_ADD(hh, l->held, fence, sizeof h->fence, h);
+    l->running++;
+    l->running_sum += h->fence;
+    l->events.attempt(l->arg, a);
+}
+
+static void take_cancel(struct link *l, uint64_t fence)
+{
+    struct held *h = find(l, fence);
+    if (!h)
+        return;
+    if (!h->finished)
+        l->events.cancel(l->arg, fence);
+    drop(l, h);
+}
+
+static void take_jobs(struct link *l, const struct wire_jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->settled_count; i++) {
+        struct held *h = find(l, jobs->settled[i]);
+        if (h && h->finished)
+            drop(l, h);
+    }
+    for (size_t i = 0; i < jobs->cancel_count; i++)
+        take_cancel(l, jobs->cancel[i]);
+    for (size_t i = 0; i < jobs->attempt_count; i++)
+        take_attempt(l, &jobs->attempts[i]);
+    l->list_asked = l->list_asked || jobs->list;
+}
+
+static void on_jobs_message(struct link *l, const uint8_t *bytes, size_t len)
+{
+    struct wire_message outer, m;
+    struct buf plain;
+    uint64_t expected = l->channel.seen + 1;
+    if (wire_read(bytes, len, &outer) != PB_OK)
+        return; /* not from our broker, or damaged: a gap in the counters will show it */
+    buf_init(&plain, LIMIT_MESSAGE_BYTES);
+    pb_err err = outer.kind == WIRE_SEALED ? channel_open(&l->channel, &outer.sealed, &plain) : PB_E_INVALID;
+    wire_fini(&outer);
+    if (!err && l->channel.seen != expected) {
+        go_away(l, "a message was lost");
+        err = PB_E_CLOSED;
+    }
+    if (!err)
+        err = wire_read(plain.data, plain.len, &m);
+    if (!err) {
+        l->heard_ms = l->now_ms;
+        if (m.kind == WIRE_JOBS)
+            take_jobs(l, &m.jobs);
+        wire_fini(&m);
+    }
+    buf_fini(&plain);
+}
+
+static void turn_jobs(struct link *l)
+{
+    nng_msg *msg;
+    while (l->jobs_open && nng_recvmsg(l->jobs, &msg, NNG_FLAG_NONBLOCK) == 0) {
+        on_jobs_message(l, nng_msg_body(msg), nng_msg_len(msg));
+        nng_msg_free(msg);
+    }
+}
+
+void link_turn(struct link *l, uint64_t now_ms)
+{
+    uint64_t rings;
+    l->now_ms = now_ms;
+    if (read(l->bell_fd, &rings, sizeof rings) < 0 && errno != EAGAIN)
+        log_line(l->log, LOG_ERROR, "the link's eventfd cannot be read", "reason", strerror(errno), NULL);
+    turn_members(l);
+    turn_jobs(l);
+    if (l->state == JOINED && (push_is_dead(l->reports) || atomic_load(&l->jobs_dead)))
+        go_away(l, "the connection broke");
+}
+
+/* -- reports -- */
+
+static uint32_t free_slots(const struct link *l)
+{
+    bool blocked = l->draining || l->unsettled >= UNSETTLED_FACTOR * l->settings.capacity;
+    return blocked || l->running >= l->settings.capacity ? 0 : l->settings.capacity - l->running;
+}
+
+static size_t outcome_bytes(const struct wire_outcome *o)
+{
+    return o->result.len + o->code.len + o->change.doc.len + 128;
+}
+
+/* Outcomes that were never reported in this session, or so long ago that the report or its settling may be
+ * lost. */
+static bool is_due(const struct link *l, const struct held *h)
+{
+    return h->finished && (h->sent_ms == 0 || l->now_ms >= h->sent_ms + 2 * (uint64_t)l->beat_ms);
+}
+
+static size_t gather(struct link *l, struct wire_outcome out[LIMIT_BATCH_ENTRIES])
+{
+    size_t count = 0, bytes = 0;
+    for (struct held *h = l->held; h && count < LIMIT_BATCH_ENTRIES; h = h->hh.next) {
+        if (!is_due(l, h))
+            continue;
+        bytes += outcome_bytes(&h->outcome);
+        if (count && bytes > LIMIT_BATCH_BYTES)
+            break;
+        out[count++] = h->outcome;
+    }
+    return count;
+}
+
+static void mark_sent(struct link *l, const struct wire_outcome *outcomes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct held *h = find(l, outcomes[i].fence);
+        l->unsent -= h->sent_ms == 0;
+        h->sent_ms = l->now_ms;
+    }
+}
+
+static struct wire_held *list_running(const struct link *l, size_t *count)
+{
+    struct wire_held *list = calloc(HASH_COUNT(l->held) + 1, sizeof *list);
+    for (const struct held *h = list ? l->held : NULL; h; h = h->hh.next)
+        list[(*count)++] = (struct wire_held){h->job, h->fence};
+    return list;
+}
+
+/* Outcomes of this message stop counting as running with it; those that wait for the next message count
+ * still, so that what the broker adds up is what it has seen. */
+static void count_running(const struct link *l, struct wire_report *r)
+{
+    r->running = l->running;
+    r->running_sum = l->running_sum;
+    for (const struct held *h = l->held; h; h = h->hh.next) {
+        if (!h->finished || h->sent_ms)
+            continue;
+        r->running++;
+        r->running_sum += h->fence;
+    }
+}
+
+static pb_err seal_report(struct link *l)
+{
+    struct wire_outcome outcomes[LIMIT_BATCH_ENTRIES];
+    struct wire_report r = {
+        .received = l->received, .free = free_slots(l), .draining = l->draining, .outcomes = outcomes};
+    struct buf plain;
+    r.outcome_count = gather(l, outcomes);
+    mark_sent(l, outcomes, r.outcome_count);
+    count_running(l, &r);
+    if (l->list_asked && (r.list = list_running(l, &r.list_count))) {
+        r.has_list = true;
+        l->list_asked = false;
+    }
+    buf_init(&plain, LIMIT_MESSAGE_BYTES);
+    buf_reset(&l->unsent_frame);
+    pb_err err = wire_pack_report(&r, &plain);
+    if (!err)
+        err = channel_seal(&l->channel, plain.data, plain.len, &l->unsent_frame);
+    buf_fini(&plain);
+    free(r.list);
+    return err;
+}
+
+static void send_reports(struct link *l)
+{
+    bool beat = l->now_ms >= l->sent_ms + l->beat_ms;
+    pb_err err = PB_OK;
+    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat)) {
+        if (!l->unsent_frame.len)
+            err = seal_report(l);
+        if (!err)
+            err = push_send(l->reports, l->unsent_frame.data, l->unsent_frame.len);
+        if (!err) {
+            buf_reset(&l->unsent_frame);
+            l->sent_ms = l->now_ms;
+            beat = false;
+        }
+    }
+}
+
+/* -- time -- */
+
+static uint64_t tick_joined(struct link *l)
+{
+    if (l->now_ms >= l->heard_ms + l->lease_ms) {
+        go_away(l, "nothing was heard of the broker for a whole lease");
+        return l->retry_ms;
+    }
+    send_reports(l);
+    /* The pipe rings when it comes up; when it is full, a short wait is enough. */
+    if (l->unsent_frame.len)
+        return l->now_ms + 10;
+    uint64_t beat_ms = l->sent_ms + l->beat_ms, lease_ms = l->heard_ms + l->lease_ms;
+    return beat_ms < lease_ms ? beat_ms : lease_ms;
+}
+
+uint64_t link_tick(struct link *l, uint64_t now_ms)
+{
+    l->now_ms = now_ms;
+    if (l->state == AWAY && now_ms >= l->retry_ms)
+        call(l);
+    if (l->state != AWAY && l->state != JOINED && now_ms >= l->called_ms + HELLO_TIMEOUT_MS) {
+        if (l->tries == 0)
+            log_line(l->log, LOG_WARN, "no answer from the broker; it goes on asking", "broker",
+                     l->settings.broker, NULL);
+        go_away(l, "no answer");
+    }
+    if (l->state == JOINED)
+        return tick_joined(l);
+    return l->state == AWAY ? l->retry_ms : l->called_ms + HELLO_TIMEOUT_MS;
+}
+
+/* -- outcomes -- */
+
+static const void *copy_part(uint8_t **at, const void *from, size_t len)
+{
+    uint8_t *to = *at;
+    if (len)
+        memcpy(to, from, len);
+    *at += len;
+    return to;
+}
+
+void link_outcome(struct link *l, const struct wire_outcome *outcome)
+{
+    struct held *h = find(l, outcome->fence);
+    if (!h || h->finished)
+        return;
+    uint8_t *at = malloc(outcome_bytes(outcome));
+    if (!at)
+        return; /* it stays "running"; draining or a restart hands it back */
+    h->bytes = at;
+    h->outcome = *outcome;
+    h->outcome.code.data = copy_part(&at, outcome->code.data, outcome->code.len);
+    h->outcome.result.data = copy_part(&at, outcome->result.data, outcome->result.len);
+    h->outcome.change.doc.data = copy_part(&at, outcome->change.doc.data, outcome->change.doc.len);
+    h->finished = true;
+    h->sent_ms = 0;
+    l->running--;
+    l->running_sum -= h->fence;
+    l->unsettled++;
+    l->unsent++;
+}
+
+void link_drain(struct link *l)
+{
+    l->draining = true;
+    l->sent_ms = 0; /* say it with the next tick */
+}
+
+bool link_is_drained(const struct link *l)
+{
+    return l->draining && !l->held;
+}
+
+bool link_has_joined(const struct link *l)
+{
+    return l->state == JOINED;
+}
+
+/* -- life -- */
+
+static pb_err check_address(const char *broker, struct pb_why *why)
+{
+    bool ipc = strncmp(broker, "ipc://", 6) == 0 && broker[6];
+    bool tcp = strncmp(broker, "tcp://", 6) == 0 && strrchr(broker + 6, ':');
+    return ipc || tcp ? PB_OK
+                      : pb_fail(why, PB_E_INVALID, "--broker",
+                                "must be ipc://FOLDER or tcp://HOST:PORT; it is %s", broker);
+}
+
+pb_err link_open(const struct link_settings *settings, const struct log *log,
+                 const struct link_events *events, void *arg, struct link **out, struct pb_why *why)
+{
+    pb_err err = check_address(settings->broker, why);
+    if (err)
+        return err;
+    struct link *l = calloc(1, sizeof *l);
+    if (!l)
+        return PB_E_MEMORY;
+    *l = (struct link){.settings = *settings, .log = log, .events = *events, .arg = arg};
+    buf_init(&l->unsent_frame, LIMIT_MESSAGE_BYTES);
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    l->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct epoll_event ev = {.events = EPOLLIN, .data.fd = l->bell_fd};
+    if (l->epoll_fd < 0 || l->bell_fd < 0 || epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->bell_fd, &ev) != 0) {
+        err = pb_fail(why, PB_E_IO, "link", "cannot watch descriptors: %s", strerror(errno));
+        link_close(l);
+        return err;
+    }
+    *out = l;
+    return PB_OK;
+}
+
+void link_close(struct link *l)
+{
+    struct held *h, *next;
+    if (!l)
+        return;
+    close_members(l);
+    close_session(l);
+    HASH_ITER(hh, l->held, h, next)
+    {
+        HASH_DEL(l->held, h);
+        free(h->bytes);
+        free(h);
+    }
+    sodium_memzero(&l->hello, sizeof l->hello);
+    buf_fini(&l->unsent_frame);
+    if (l->bell_fd >= 0)
+        close(l->bell_fd);
+    if (l->epoll_fd >= 0)
+        close(l->epoll_fd);
+    free(l);
+}
+
+int link_fd(const struct link *l)
+{
+    return l->epoll_fd;
+}
