@@ -70,6 +70,9 @@ $(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(BUILD)/l
 $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SANDBOX_LIBS)
 
+$(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(BROKER_LIBS) $(COMMON_LIBS)
 
@@ -84,11 +87,11 @@ $(BUILD)/openapi.inc: schemas/openapi.yaml
 $(BUILD)/broker/http/openapi.o: $(BUILD)/openapi.inc
 
 .PHONY: tests
-tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(TESTS) ## build everything that tests need
+tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(TESTS) ## build everything that tests need
 
 .PHONY: unit
 unit: $(TESTS) ## run the unit and store tests alone
-	@scripts/run-unit $(TESTS)
+	@BUILD=$(BUILD) scripts/test --unit
 
 .PHONY: test
 test: deps ## install what is missing, then run every test that needs no extra server

@@ -117,6 +117,19 @@ void buf_json_escape(struct buf *b, const char *text, size_t len)
         i += escape_one(b, at + i, len - i);
 }
 
+void buf_utf8(struct buf *b, const char *text, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    for (size_t i = 0; i < len && !b->failed;) {
+        size_t run = utf8_sequence(at + i, len - i);
+        if (run)
+            buf_append(b, at + i, run);
+        else
+            buf_text(b, "\xef\xbf\xbd");
+        i += run ? run : 1;
+    }
+}
+
 char *buf_take(struct buf *b, size_t *len)
 {
     char *data = NULL;

@@ -21,7 +21,7 @@ struct field {
     bool required, secret;
     const json_t *options; /* array of {value, label}, or NULL */
     const char *visible_when_field, *visible_when_equals;
-    void *regex; /* compiled pattern (pcre2_code), or NULL */
+    void *regex; /* compiled pattern (common/regex.h), or NULL */
 };
 
 struct event_type {
@@ -55,6 +55,9 @@ const struct manifest *manifests_find(const struct manifests *all, const char *t
 /* One package; what is wrong goes to why (at: "stripe/manifest.json#/events/0/schemaPath"). */
 pb_err manifest_open(const char *folder, struct manifest **out, struct pb_why *why) PB_CHECKED;
 void manifest_close(struct manifest *m);
+
+/* ^[a-z][a-z0-9-]{0,62}$ */
+bool manifest_type_is_valid(const char *type);
 
 /* An event's JSON Schema as text (malloc'ed). PB_E_NOT_FOUND: the type has no such event. The path was
  * checked at open, and is opened again without following links out of the package. */
