@@ -41,6 +41,24 @@
 #define LIMIT_TRANSFER_REDIRECTS   5
 #define LIMIT_TRANSFER_TIMEOUT_MS  60000
 #define LIMIT_TRANSFER_MAXCONNECTS 256
+#define LIMIT_TRANSFER_CONNECT_MS  10000 /* name lookup, TCP and TLS, of the request's time */
+#define LIMIT_TRANSFER_WAITING     10000 /* requests not begun yet */
+#define LIMIT_TRANSFER_LOOKUPS     64    /* name lookups at a time: each takes a thread */
+#define LIMIT_TRANSFER_POOL        64    /* idle easy handles that are kept */
+#define LIMIT_TRANSFER_HOSTS       40    /* allowed hosts of one request */
+#define LIMIT_EGRESS_RANGES        64    /* CIDRs let through */
+
+/* connection tests */
+#define LIMIT_REQUEST_BYTES   (256 * 1024) /* address, header or body, after templates */
+#define LIMIT_REQUEST_HEADERS 64
+#define LIMIT_TEMPLATE_DEPTH  8 /* functions within functions */
+#define LIMIT_TEST_RULES      64
+#define LIMIT_TEST_CONDITIONS 32
+#define LIMIT_TEST_STATUSES   64
+#define LIMIT_TEST_PARAMETERS 32 /* of a query or form, or headers, of one step */
+#define LIMIT_TEST_AUTHS      8
+#define LIMIT_RETRY_AFTER_MS  (7 * 24 * 3600 * 1000) /* the longest wait a provider can ask for */
+#define LIMIT_CHECKS_BYTES    (4 * 1024 * 1024)
 
 /* messages inside the cluster */
 #define LIMIT_MESSAGE_BYTES  (4 * 1024 * 1024)

@@ -16,29 +16,35 @@
 
 struct store;
 
-/* What a commit is made of. Fill kind and its arguments; the commit sets outcome. */
+/* What a commit is made of. Fill kind and its arguments; the commit sets outcome. A job that is not known is
+ * PB_E_NOT_FOUND. */
 enum store_op_kind {
-    STORE_APPEND_JOB, /* job; outcome PB_E_EXISTS with existing_job when (tenant, idem) or the id is known */
-    STORE_FINISH_JOB, /* job.id, state, result; erases the payload; applies change in the same transaction */
-    STORE_RETRY_JOB,  /* job.id, job.attempts: the job stays waiting */
-    STORE_ADD_TOKEN,  /* token; PB_E_EXISTS by its hash */
-    STORE_SET_META,   /* meta_key, meta_value (NULL removes) */
+    STORE_APPEND_JOB, /* job, waiting; PB_E_EXISTS with existing_job when (tenant, idem) or the id is known */
+    /* job.id, state, result, finished_at_ms; erases the payload; applies change in the same transaction. Of a
+     * job that has finished: PB_OK if in the same state, else PB_E_CONFLICT. */
+    STORE_FINISH_JOB,
+    STORE_RETRY_JOB, /* job.id, job.attempts: the job stays waiting; PB_E_CONFLICT if it has finished */
+    STORE_ADD_TOKEN, /* token; PB_E_EXISTS by its hash */
+    STORE_SET_META,  /* meta_key, meta_value (NULL removes) */
 };
 
 enum store_change_kind { CHANGE_NONE, CHANGE_CREATE, CHANGE_REPLACE, CHANGE_DELETE };
 
 /* A fenced change of one integration. Its condition: the stored fence is smaller than (or, for a repeated
  * write, equal to) fence, and for REPLACE and DELETE the record exists with generation if_generation. A
- * deleted record leaves {id, fence, deleted_at}, which refuses older attempts; CREATE on an existing record
- * with an older fence overwrites it. When the condition fails nothing of the operation is done, the job's
- * outcome included: PB_E_CONFLICT   a newer fence has written, or the generation is another PB_E_NOT_FOUND
- * REPLACE or DELETE, and there is no such record (or it was deleted) PB_E_EXISTS     (tenant, name) belongs
- * to another integration */
+ * repeated write counts as done although its first coming raised the generation or deleted the record.
+ * A deleted record leaves {id, fence, deleted_at} for seven days, which refuses older attempts; CREATE on an
+ * existing record with an older fence overwrites it. Fences stay below 2^63. When the condition fails
+ * nothing of the operation is done, the job's outcome included:
+ * - PB_E_CONFLICT: a newer fence has written, or the generation is another
+ * - PB_E_NOT_FOUND: REPLACE or DELETE, and there is no such record (or it was deleted); CREATE of a record that
+ *   was deleted since, so that a repeated setup does not bring it back
+ * - PB_E_EXISTS: (tenant, name) belongs to another integration */
 struct store_change {
     enum store_change_kind kind;
     uint64_t fence;
     int64_t if_generation;
-    struct integration doc; /* for DELETE only its id */
+    struct integration doc; /* for DELETE only its id; stored with the fence above */
 };
 
 struct store_token {
@@ -60,20 +66,21 @@ struct store_op {
 
 /* url: "sqlite:PATH" (a folder's file; the folder must exist). read_only opens beside a writer. why names
  * what is wrong and what to do (folder not writable, not a database, a newer schema, disk full). Opening for
- * writing makes tables and indexes. */
+ * writing makes tables and indexes; PB_E_BUSY: another broker has it open for writing. */
 pb_err store_open(const char *url, bool read_only, struct store **out, struct pb_why *why) PB_CHECKED;
 void store_close(struct store *s);
 
 /* One durable transaction over all operations, in order. An operation whose own condition fails is left out
  * and says so in its outcome; the others are committed. PB_OK: all that are not marked are on disk, synced.
- */
+ * PB_E_DENIED: the handle is read-only. */
 pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count,
                     struct pb_why *why) PB_CHECKED;
 
-/* Raises the epoch by one, durably, and gives it. */
+/* Raises the epoch by one, durably, and gives it; the first is 1. PB_E_DENIED: the handle is read-only. */
 pb_err store_next_epoch(struct store *s, uint32_t *out, struct pb_why *why) PB_CHECKED;
 
-/* Reads. Strings and payloads inside results are the caller's to free by job_fini and integration_fini. */
+/* Reads see what was committed before they began. Strings and payloads inside results are the caller's to
+ * free by job_fini and integration_fini. */
 pb_err store_get_integration(struct store *s, const struct pb_id *id, struct integration *out,
                              struct pb_why *why) PB_CHECKED;
 /* Is (tenant, name) taken? Writes its owner's id. PB_E_NOT_FOUND: it is free. */
@@ -91,8 +98,8 @@ struct store_filter {
     enum integration_health health;
     const char *text; /* part of the name or account label, ignoring ASCII case */
 };
-/* Calls each() for up to limit records; the record is lent for the call. each() returning other than PB_OK
- * ends it. */
+/* Calls each() for up to limit records; the record is lent for the call. each() must not use the handle;
+ * returning other than PB_OK it ends the list, which returns the same. */
 pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
                                size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                void *arg, struct pb_why *why) PB_CHECKED;

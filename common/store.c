@@ -1,0 +1,130 @@
+/* The door to every store: picks the implementation, and asserts what callers owe it. */
+#include "common/store.h"
+
+#include "common/store_ops.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const struct store_ops *const implementations[] = {&store_sqlite_ops};
+#define IMPLEMENTATIONS (sizeof implementations / sizeof implementations[0])
+
+static const struct store_ops *find_ops(const char *url)
+{
+    for (size_t i = 0; i < IMPLEMENTATIONS; i++)
+        if (strncmp(url, implementations[i]->scheme, strlen(implementations[i]->scheme)) == 0)
+            return implementations[i];
+    return NULL;
+}
+
+pb_err store_open(const char *url, bool read_only, struct store **out, struct pb_why *why)
+{
+    const struct store_ops *ops = find_ops(url);
+    if (!ops)
+        return pb_fail(why, PB_E_UNSUPPORTED, url, "is no store that this program knows; write it like %s",
+                       implementations[0]->example);
+    struct store *s;
+    pb_err err = ops->open(url, read_only, &s, why);
+    if (err)
+        return err;
+    s->ops = ops;
+    s->read_only = read_only;
+    *out = s;
+    return PB_OK;
+}
+
+void store_close(struct store *s)
+{
+    if (s)
+        s->ops->close(s);
+}
+
+/* -- writing -- */
+
+static bool change_is_whole(const struct store_change *c)
+{
+    bool writes_doc = c->kind == CHANGE_CREATE || c->kind == CHANGE_REPLACE;
+    return c->fence <= INT64_MAX && (!writes_doc || (c->doc.tenant && c->doc.name && c->doc.type));
+}
+
+static bool op_is_whole(const struct store_op *op)
+{
+    switch (op->kind) {
+    case STORE_APPEND_JOB:
+        return op->job.state == JOB_WAITING && op->job.tenant[0];
+    case STORE_FINISH_JOB:
+        return op->job.state != JOB_WAITING && change_is_whole(&op->change);
+    case STORE_RETRY_JOB:
+    case STORE_ADD_TOKEN:
+        return true;
+    case STORE_SET_META:
+        return op->meta_key;
+    }
+    return false;
+}
+
+static pb_err refuse_to_write(const struct store *s, struct pb_why *why)
+{
+    return s->read_only ? pb_fail(why, PB_E_DENIED, "store", "this handle was opened for reading only")
+                        : PB_OK;
+}
+
+pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count, struct pb_why *why)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert(op_is_whole(ops[i]));
+        ops[i]->outcome = PB_OK;
+        ops[i]->existing_job = (struct pb_id){0};
+    }
+    pb_err err = refuse_to_write(s, why);
+    return err || !count ? err : s->ops->commit(s, ops, count, why);
+}
+
+pb_err store_next_epoch(struct store *s, uint32_t *out, struct pb_why *why)
+{
+    pb_err err = refuse_to_write(s, why);
+    return err ? err : s->ops->next_epoch(s, out, why);
+}
+
+/* -- reading -- */
+
+pb_err store_get_integration(struct store *s, const struct pb_id *id, struct integration *out,
+                             struct pb_why *why)
+{
+    return s->ops->get_integration(s, id, out, why);
+}
+
+pb_err store_find_name(struct store *s, const char *tenant, const char *name, struct pb_id *out,
+                       struct pb_why *why)
+{
+    return s->ops->find_name(s, tenant, name, out, why);
+}
+
+pb_err store_get_job(struct store *s, const struct pb_id *id, struct job *out, struct pb_why *why)
+{
+    return s->ops->get_job(s, id, out, why);
+}
+
+pb_err store_get_meta(struct store *s, const char *key, char **out, struct pb_why *why)
+{
+    return s->ops->get_meta(s, key, out, why);
+}
+
+pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
+                               size_t limit, pb_err (*each)(void *arg, const struct integration *in),
+                               void *arg, struct pb_why *why)
+{
+    return s->ops->list_integrations(s, filter, after, limit, each, arg, why);
+}
+
+pb_err store_list_waiting(struct store *s, const struct pb_id *after, size_t limit,
+                          pb_err (*each)(void *arg, const struct job *job), void *arg, struct pb_why *why)
+{
+    return s->ops->list_waiting(s, after, limit, each, arg, why);
+}
+
+pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
+                         void *arg, struct pb_why *why)
+{
+    return s->ops->list_tokens(s, each, arg, why);
+}

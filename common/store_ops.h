@@ -1,0 +1,40 @@
+/* What an implementation of the store fills in. store.c chooses one by the URL's scheme and passes every call
+ * on; the contract of each function is the one in store.h.
+ *
+ * To add an implementation: a file of its own that defines a struct store_ops, and a line in store.c's table.
+ * Its struct begins with a struct store. */
+#ifndef PB_STORE_OPS_H
+#define PB_STORE_OPS_H
+
+#include "common/store.h"
+
+struct store_ops {
+    const char *scheme;  /* "sqlite:", the beginning of its URLs */
+    const char *example; /* a whole URL, for messages */
+    pb_err (*open)(const char *url, bool read_only, struct store **out, struct pb_why *why);
+    void (*close)(struct store *s); /* never NULL */
+    pb_err (*commit)(struct store *s, struct store_op *const *ops, size_t count, struct pb_why *why);
+    pb_err (*next_epoch)(struct store *s, uint32_t *out, struct pb_why *why);
+    pb_err (*get_integration)(struct store *s, const struct pb_id *id, struct integration *out,
+                              struct pb_why *why);
+    pb_err (*find_name)(struct store *s, const char *tenant, const char *name, struct pb_id *out,
+                        struct pb_why *why);
+    pb_err (*get_job)(struct store *s, const struct pb_id *id, struct job *out, struct pb_why *why);
+    pb_err (*get_meta)(struct store *s, const char *key, char **out, struct pb_why *why);
+    pb_err (*list_integrations)(struct store *s, const struct store_filter *filter, const struct pb_id *after,
+                                size_t limit, pb_err (*each)(void *arg, const struct integration *in),
+                                void *arg, struct pb_why *why);
+    pb_err (*list_waiting)(struct store *s, const struct pb_id *after, size_t limit,
+                           pb_err (*each)(void *arg, const struct job *job), void *arg, struct pb_why *why);
+    pb_err (*list_tokens)(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
+                          void *arg, struct pb_why *why);
+};
+
+struct store {
+    const struct store_ops *ops;
+    bool read_only;
+};
+
+extern const struct store_ops store_sqlite_ops;
+
+#endif
