@@ -1,5 +1,6 @@
 #include "common/buf.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +11,17 @@ void buf_init(struct buf *b, size_t max_bytes)
     *b = (struct buf){.max_bytes = max_bytes};
 }
 
+/* Gives memory back, wiped if what it held is secret. */
+static void release(struct buf *b)
+{
+    if (b->secret && b->data)
+        sodium_memzero(b->data, b->cap);
+    free(b->data);
+}
+
 void buf_fini(struct buf *b)
 {
-    free(b->data);
+    release(b);
     *b = (struct buf){0};
 }
 
@@ -34,10 +43,15 @@ static bool reserve(struct buf *b, size_t more)
     size_t cap = b->cap ? b->cap : 128;
     while (cap < need)
         cap *= 2;
-    uint8_t *data = realloc(b->data, cap);
+    uint8_t *data = b->secret ? malloc(cap) : realloc(b->data, cap);
     if (!data) {
         b->failed = true;
         return false;
+    }
+    if (b->secret) { /* realloc() would leave a copy behind */
+        if (b->len)
+            memcpy(data, b->data, b->len);
+        release(b);
     }
     b->data = data;
     b->cap = cap;

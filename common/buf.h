@@ -13,6 +13,7 @@ struct buf {
     uint8_t *data; /* NULL while empty; always followed by a NUL byte that len does not count */
     size_t len, cap, max_bytes;
     bool failed;
+    bool secret; /* set after buf_init(): memory is wiped before it is given back */
 };
 
 void buf_init(struct buf *b, size_t max_bytes);

@@ -1,7 +1,8 @@
 /* The contract of an integration: how one type's service is spoken to.
  *
  * testConnection(credentials): connector->test starts a test and returns at once; its result comes by done(),
- * exactly once, on the worker's loop thread and never from within test(). validateEventPayload and actions
+ * exactly once, on the worker's loop thread; from within test() where nothing has to be asked of the service,
+ * and then *out was written before. validateEventPayload and actions
  * join this table when they come. */
 #ifndef PB_CONNECTOR_H
 #define PB_CONNECTOR_H

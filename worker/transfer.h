@@ -46,6 +46,7 @@ struct transfer_request {
     size_t header_count;
     const void *body; /* NULL: none */
     size_t body_len;
+    bool body_has_credential;
     const char *const
         *allowed_hosts; /* host names that may see the credentials, "*.example.com" for one label or more */
     size_t allowed_host_count;

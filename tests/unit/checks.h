@@ -1,0 +1,13 @@
+/* Plays a package's checks.json, recorded provider answers, through the connector's real code. */
+#ifndef PB_TEST_CHECKS_H
+#define PB_TEST_CHECKS_H
+
+#include "common/manifest.h"
+
+#include <jansson.h>
+#include <stddef.h>
+
+/* How many of the checks fail; the first failure's name and reason go to text. */
+size_t checks_play(const struct manifest *m, const json_t *checks, char *text, size_t size);
+
+#endif
