@@ -26,21 +26,21 @@
 #define AT(field) offsetof(struct broker_settings, field)
 
 static const struct option options[] = {
-    {"data-dir",       OPTION_TEXT,   AT(data_dir),       "data",                0,   0,      "DIR",
-     "folder for admin.token and the embedded store"                                                                                       },
-    {"store",          OPTION_TEXT,   AT(store),          NULL,                  0,   0,      "URL",
-     "where everything durable lives: sqlite:FILE (default: patchbay.db in the data folder)"                                               },
-    {"manifests",      OPTION_TEXT,   AT(manifests),      "manifests",           0,   0,      "DIR",       "folder of integration packages"},
-    {"http-listen",    OPTION_TEXT,   AT(http_listen),    "127.0.0.1:7400",      0,   0,      "HOST:PORT",
-     "address of the HTTP API"                                                                                                             },
-    {"cluster-listen", OPTION_TEXT,   AT(cluster_listen), "ipc://data/run",      0,   0,      "URL",
-     "where workers say hello: ipc://FOLDER or tcp://HOST:PORT (PORT + 1 takes their reports)"                                             },
-    {"cluster-secret", OPTION_TEXT,   AT(cluster_secret), "data/cluster.secret", 0,   0,      "FILE",
-     "file of the secret that every member of the cluster knows"                                                                           },
-    {"lease-ms",       OPTION_NUMBER, AT(lease_ms),       "10000",               200, 600000, "MS",
-     "silence after which a worker's jobs are taken back"                                                                                  },
-    {"log-format",     OPTION_TEXT,   AT(log_format),     "json",                0,   0,      "FORMAT",    "json or text"                  },
-    {"log-level",      OPTION_TEXT,   AT(log_level),      "info",                0,   0,      "LEVEL",     "debug, info, warn or error"    },
+    {"data-dir", OPTION_TEXT, AT(data_dir), "data", 0, 0, "DIR",
+     "folder for admin.token and the embedded store"},
+    {"store", OPTION_TEXT, AT(store), NULL, 0, 0, "URL",
+     "where everything durable lives: sqlite:FILE (default: patchbay.db in the data folder)"},
+    {"manifests", OPTION_TEXT, AT(manifests), "manifests", 0, 0, "DIR", "folder of integration packages"},
+    {"http-listen", OPTION_TEXT, AT(http_listen), "127.0.0.1:7400", 0, 0, "HOST:PORT",
+     "address of the HTTP API"},
+    {"cluster-listen", OPTION_TEXT, AT(cluster_listen), "ipc://data/run", 0, 0, "URL",
+     "where workers say hello: ipc://FOLDER or tcp://HOST:PORT (PORT + 1 takes their reports)"},
+    {"cluster-secret", OPTION_TEXT, AT(cluster_secret), "data/cluster.secret", 0, 0, "FILE",
+     "file of the secret that every member of the cluster knows"},
+    {"lease-ms", OPTION_NUMBER, AT(lease_ms), "10000", 200, 600000, "MS",
+     "silence after which a worker's jobs are taken back"},
+    {"log-format", OPTION_TEXT, AT(log_format), "json", 0, 0, "FORMAT", "json or text"},
+    {"log-level", OPTION_TEXT, AT(log_level), "info", 0, 0, "LEVEL", "debug, info, warn or error"},
 };
 
 static const struct program program = {"patchbay-broker",
@@ -242,9 +242,7 @@ static void say_ready(struct broker *b)
 
 int main(int argc, char **argv)
 {
-    struct broker b = {
-        .log = {.fd = 2, .format = LOG_TEXT, .level = LOG_INFO, .program = program.name}
-    };
+    struct broker b = {.log = {.fd = 2, .format = LOG_TEXT, .level = LOG_INFO, .program = program.name}};
     struct pb_why why = {0};
     uint8_t psk[CHANNEL_PSK_BYTES];
     bool done = false;

@@ -45,10 +45,12 @@ static pb_err parse_secret(char *text, ssize_t len, const char *path, uint8_t ps
     uint8_t secret[SECRET_BYTES];
     size_t got = 0;
     const char *end = text;
+    if (len == 2 * SECRET_BYTES + 15) /* there may be more than was read */
+        return pb_fail(why, PB_E_INVALID, path, "must hold the cluster secret: 64 hexadecimal digits");
     if (len < 0)
         return pb_fail(why, PB_E_IO, path, "cannot be read: %s", strerror(errno));
     int bad = sodium_hex2bin(secret, sizeof secret, text, (size_t)len, NULL, &got, &end);
-    bool clean = !bad && got == SECRET_BYTES && strspn(end, "\r\n \t") == strlen(end);
+    bool clean = !bad && got == SECRET_BYTES && end + strspn(end, "\r\n \t") == text + len;
     if (clean)
         derive_psk(secret, psk);
     sodium_memzero(secret, sizeof secret);

@@ -2,6 +2,7 @@
 
 #include "common/nearest.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdio.h>
@@ -10,12 +11,14 @@
 
 #define OPTIONS_MAX 64
 
+/* One source of values: the defaults, the file, the environment or the arguments. */
 struct loading {
     const struct program *program;
     void *settings;
     const char *file;
     struct pb_why *why;
     pb_err err;
+    bool given[OPTIONS_MAX]; /* by this source so far */
 };
 
 /* -- one value -- */
@@ -73,18 +76,29 @@ static pb_err add_items(const struct option *o, void *settings, const char *text
     return PB_OK;
 }
 
-static pb_err set_value(const struct option *o, void *settings, const char *text, const char *where,
-                        struct pb_why *why)
+static void clear_list(struct option_list *list)
 {
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    *list = (struct option_list){0};
+}
+
+/* A list grows within one source; the next source begins it anew, so that a flag can narrow what a file allows. */
+static pb_err set_value(struct loading *l, const struct option *o, const char *text, const char *where)
+{
+    bool *given = &l->given[o - l->program->options];
+    if (o->kind == OPTION_LIST && !*given)
+        clear_list(at(o, l->settings));
+    *given = true;
     switch (o->kind) {
     case OPTION_TEXT:
-        return set_text(o, settings, text);
+        return set_text(o, l->settings, text);
     case OPTION_NUMBER:
-        return set_number(o, settings, text, where, why);
+        return set_number(o, l->settings, text, where, l->why);
     case OPTION_FLAG:
-        return set_flag(o, settings, text, where, why);
+        return set_flag(o, l->settings, text, where, l->why);
     case OPTION_LIST:
-        return add_items(o, settings, text, where, why);
+        return add_items(o, l->settings, text, where, l->why);
     }
     return PB_E_INVALID;
 }
@@ -103,10 +117,9 @@ static pb_err unknown(const struct program *p, const char *where, const char *na
                       struct pb_why *why)
 {
     const char *names[OPTIONS_MAX];
-    size_t count = p->count < OPTIONS_MAX ? p->count : OPTIONS_MAX;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < p->count; i++)
         names[i] = p->options[i].name;
-    const char *near = nearest(name, names, count);
+    const char *near = nearest(name, names, p->count);
     return pb_fail(why, PB_E_INVALID, where, "there is no option %s%s%s%s%s", dashes, name,
                    near ? "; did you mean " : "", near ? dashes : "", near ? near : "; --help lists them");
 }
@@ -115,10 +128,11 @@ static pb_err unknown(const struct program *p, const char *where, const char *na
 
 static pb_err load_defaults(const struct program *p, void *settings, struct pb_why *why)
 {
+    struct loading l = {.program = p, .settings = settings, .why = why};
     pb_err err = PB_OK;
     for (size_t i = 0; i < p->count && !err; i++)
         if (p->options[i].initial)
-            err = set_value(&p->options[i], settings, p->options[i].initial, p->options[i].name, why);
+            err = set_value(&l, &p->options[i], p->options[i].initial, p->options[i].name);
     return err;
 }
 
@@ -126,11 +140,13 @@ static int on_ini(void *arg, const char *section, const char *name, const char *
 {
     struct loading *l = arg;
     (void)section;
+    if (l->err) /* the parser goes on after a fault; the first one is what counts */
+        return 0;
     const struct option *o = find(l->program, name, strlen(name));
     if (!o)
         l->err = unknown(l->program, l->file, name, "", l->why);
     else
-        l->err = set_value(o, l->settings, value, name, l->why);
+        l->err = set_value(l, o, value, name);
     return l->err == PB_OK;
 }
 
@@ -148,6 +164,7 @@ static pb_err load_file(const struct program *p, const char *file, void *setting
 
 static pb_err load_environment(const struct program *p, void *settings, struct pb_why *why)
 {
+    struct loading l = {.program = p, .settings = settings, .why = why};
     pb_err err = PB_OK;
     for (size_t i = 0; i < p->count && !err; i++) {
         char name[64] = "PATCHBAY_";
@@ -157,30 +174,29 @@ static pb_err load_environment(const struct program *p, void *settings, struct p
         name[len] = 0;
         const char *value = getenv(name);
         if (value)
-            err = set_value(&p->options[i], settings, value, name, why);
+            err = set_value(&l, &p->options[i], value, name);
     }
     return err;
 }
 
-static pb_err load_argument(const struct program *p, int argc, char **argv, int *i, void *settings,
-                            struct pb_why *why)
+static pb_err load_argument(struct loading *l, int argc, char **argv, int *i)
 {
     char where[96];
     const char *arg = argv[*i];
     if (strncmp(arg, "--", 2) != 0)
-        return pb_fail(why, PB_E_INVALID, arg, "is not an option; --help lists them");
+        return pb_fail(l->why, PB_E_INVALID, arg, "is not an option; --help lists them");
     size_t len = strcspn(arg + 2, "=");
     snprintf(where, sizeof where, "%.*s", (int)(len + 2), arg);
-    const struct option *o = find(p, arg + 2, len);
+    const struct option *o = find(l->program, arg + 2, len);
     if (!o)
-        return unknown(p, "", where + 2, "--", why);
+        return unknown(l->program, "", where + 2, "--", l->why);
     if (arg[2 + len] == '=')
-        return set_value(o, settings, arg + 3 + len, where, why);
+        return set_value(l, o, arg + 3 + len, where);
     if (o->kind == OPTION_FLAG)
-        return set_value(o, settings, "true", where, why);
+        return set_value(l, o, "true", where);
     if (*i + 1 >= argc)
-        return pb_fail(why, PB_E_INVALID, where, "needs a value: %s", o->value);
-    return set_value(o, settings, argv[++*i], where, why);
+        return pb_fail(l->why, PB_E_INVALID, where, "needs a value: %s", o->value);
+    return set_value(l, o, argv[++*i], where);
 }
 
 static const char *config_file(int argc, char **argv)
@@ -197,12 +213,13 @@ static const char *config_file(int argc, char **argv)
 static pb_err load_arguments(const struct program *p, int argc, char **argv, void *settings,
                              struct pb_why *why)
 {
+    struct loading l = {.program = p, .settings = settings, .why = why};
     pb_err err = PB_OK;
     for (int i = 1; i < argc && !err; i++) {
         if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
             i++;
         else if (strncmp(argv[i], "--config=", 9) != 0)
-            err = load_argument(p, argc, argv, &i, settings, why);
+            err = load_argument(&l, argc, argv, &i);
     }
     return err;
 }
@@ -243,6 +260,7 @@ pb_err config_load(const struct program *p, int argc, char **argv, void *setting
                    struct pb_why *why)
 {
     const char *file = config_file(argc, argv);
+    assert(p->count <= OPTIONS_MAX);
     *done = print_wanted(p, argc, argv);
     if (*done)
         return PB_OK;
@@ -262,10 +280,7 @@ void config_fini(const struct program *p, void *settings)
             free(*field);
             *field = NULL;
         } else if (p->options[i].kind == OPTION_LIST) {
-            struct option_list *list = at(&p->options[i], settings);
-            for (size_t j = 0; j < list->count; j++)
-                free(list->items[j]);
-            *list = (struct option_list){0};
+            clear_list(at(&p->options[i], settings));
         }
     }
 }

@@ -23,6 +23,8 @@ static void fault(struct fields_report *r, const char *field, const char *format
             *out++ = '~';
         *out++ = *field == '~' ? '0' : *field == '/' ? '1' : *field;
     }
+    for (; field && (*field & 0xc0) == 0x80; field--) /* a character is there whole or not at all */
+        out--;
     *out = 0;
     va_list args;
     va_start(args, format);
@@ -86,15 +88,13 @@ static const struct field *find(const struct manifest *m, const char *name)
 static void check_unknown(const struct manifest *m, const char *name, struct fields_report *report)
 {
     const char *known[LIMIT_PACKAGE_FIELDS];
-    char shown[LIMIT_FIELD_NAME_CHARS + 1];
     for (size_t i = 0; i < m->field_count; i++)
         known[i] = m->fields[i].name;
     const char *near = nearest(name, known, m->field_count);
-    snprintf(shown, sizeof shown, "%s", name);
     if (near)
-        fault(report, shown, "is not a field of %s; did you mean %s?", m->name, near);
+        fault(report, name, "is not a field of %s; did you mean %s?", m->name, near);
     else
-        fault(report, shown, "is not a field of %s; GET /v1/types/%s lists them", m->name, m->type);
+        fault(report, name, "is not a field of %s; GET /v1/types/%s lists them", m->name, m->type);
 }
 
 static bool is_visible(const struct field *f, const struct credentials *c)
@@ -151,31 +151,42 @@ static void check_value(const struct field *f, const struct secret *value, struc
               f->placeholder ? f->placeholder : "");
 }
 
-static pb_err check_field(const struct field *f, struct credentials *c, struct fields_report *report)
+/* A default can make another field visible that has a default itself, wherever it stands in the form: so
+ * rounds, until one adds nothing. */
+static pb_err fill_defaults(const struct manifest *m, struct credentials *c)
+{
+    size_t before;
+    pb_err err = PB_OK;
+    do {
+        before = c->count;
+        for (size_t i = 0; i < m->field_count && !err; i++) {
+            const struct field *f = &m->fields[i];
+            if (f->default_value && !credentials_get(c, f->name) && is_visible(f, c))
+                err = credentials_add(c, f->name, f->default_value, strlen(f->default_value));
+        }
+    } while (!err && c->count > before);
+    return err;
+}
+
+static void check_field(const struct field *f, const struct credentials *c, struct fields_report *report)
 {
     const struct secret *value = credentials_get(c, f->name);
-    if (!value && f->default_value && is_visible(f, c)) {
-        pb_err err = credentials_add(c, f->name, f->default_value, strlen(f->default_value));
-        if (err)
-            return err;
-        value = credentials_get(c, f->name);
-    }
     bool empty = !value || value->len == 0;
     if (empty && f->required && is_visible(f, c))
         fault(report, f->name, "%s is required", f->label);
     else if (!empty)
         check_value(f, value, report);
-    return PB_OK;
 }
 
 pb_err fields_check(const struct manifest *m, struct credentials *c, struct fields_report *report)
 {
-    pb_err err = PB_OK;
-    for (size_t i = 0; i < c->count; i++)
+    pb_err err = fill_defaults(m, c);
+    /* Looking for the nearest name takes time, and a client chooses how many there are. */
+    for (size_t i = 0; i < c->count && !err && report->count < FIELDS_FAULTS_MAX; i++)
         if (!find(m, c->items[i].name))
             check_unknown(m, c->items[i].name, report);
     for (size_t i = 0; i < m->field_count && !err; i++)
-        err = check_field(&m->fields[i], c, report);
+        check_field(&m->fields[i], c, report);
     return err;
 }
 

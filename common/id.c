@@ -26,6 +26,8 @@ pb_err id_parse(const char *text, const char *prefix, struct pb_id *out)
     struct pb_id id;
     if (strncmp(text, prefix, prefix_len) != 0 || strlen(text) != prefix_len + 32)
         return PB_E_INVALID;
+    if (strspn(text + prefix_len, "0123456789abcdef") != 32) /* one id, one text */
+        return PB_E_INVALID;
     if (sodium_hex2bin(id.bytes, sizeof id.bytes, text + prefix_len, 32, NULL, &got, NULL) != 0 ||
         got != sizeof id.bytes)
         return PB_E_INVALID;

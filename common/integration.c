@@ -9,22 +9,24 @@
 
 /* -- the tables that say every field once -- */
 
-/* Strings: key in the packed map, and where. */
+#define HASH_CHARS 64
+
+/* Strings: key in the packed map, where, and the longest (in bytes; 0: what a message can hold). */
 static const struct text_field {
     const char *key;
-    size_t offset;
+    size_t offset, most;
 } texts[] = {
-    {"tenant", offsetof(struct integration, tenant)},
-    {"name", offsetof(struct integration, name)},
-    {"type", offsetof(struct integration, type)},
-    {"fields", offsetof(struct integration, fields)},
-    {"events", offsetof(struct integration, supported_events)},
-    {"result", offsetof(struct integration, result)},
-    {"accountId", offsetof(struct integration, account_id)},
-    {"accountLabel", offsetof(struct integration, account_label)},
-    {"host", offsetof(struct integration, host)},
-    {"manifestVersion", offsetof(struct integration, manifest_version)},
-    {"manifestHash", offsetof(struct integration, manifest_hash)},
+    {"tenant", offsetof(struct integration, tenant), LIMIT_TENANT_CHARS},
+    {"name", offsetof(struct integration, name), LIMIT_NAME_CHARS},
+    {"type", offsetof(struct integration, type), LIMIT_TYPE_CHARS},
+    {"fields", offsetof(struct integration, fields), 0},
+    {"events", offsetof(struct integration, supported_events), 0},
+    {"result", offsetof(struct integration, result), 0},
+    {"accountId", offsetof(struct integration, account_id), 0},
+    {"accountLabel", offsetof(struct integration, account_label), 0},
+    {"host", offsetof(struct integration, host), 0},
+    {"manifestVersion", offsetof(struct integration, manifest_version), 0},
+    {"manifestHash", offsetof(struct integration, manifest_hash), HASH_CHARS},
 };
 
 /* Signed 64-bit numbers. */
@@ -138,13 +140,13 @@ pb_err integration_pack(const struct integration *in, struct buf *out)
     return out->failed ? PB_E_LIMIT : PB_OK;
 }
 
-static bool unpack_text(const msgpack_object *o, char **out)
+static bool unpack_text(const msgpack_object *o, size_t most, char **out)
 {
     const char *text;
     size_t len;
     if (!o || o->type == MSGPACK_OBJECT_NIL)
         return true;
-    if (!message_str(o, LIMIT_MESSAGE_BYTES, &text, &len) || memchr(text, 0, len))
+    if (!message_str(o, most ? most : LIMIT_MESSAGE_BYTES, &text, &len) || memchr(text, 0, len))
         return false;
     *out = strndup(text, len);
     return *out;
@@ -193,7 +195,7 @@ static bool unpack(const msgpack_object *map, struct integration *in)
     if (!message_bin_exact(message_get(map, "id"), in->id.bytes, sizeof in->id.bytes))
         return false;
     for (size_t i = 0; i < COUNT(texts); i++)
-        if (!unpack_text(message_get(map, texts[i].key), text_at(in, i)))
+        if (!unpack_text(message_get(map, texts[i].key), texts[i].most, text_at(in, i)))
             return false;
     return in->tenant && in->name && in->type && unpack_numbers(map, in) &&
            unpack_box(message_get(map, "credentials"), &in->credentials);

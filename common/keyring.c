@@ -103,18 +103,26 @@ static void derive(struct key *k, const uint8_t master[MASTER_BYTES])
     sodium_memzero(seed, sizeof seed);
 }
 
-/* "key KID HEX": fills *k; false if the line is not that. */
+/* "key KID HEX" and the line's end, nothing else: fills *k; false if the line is not that. */
 static bool parse_key(const char *line, struct key *k)
 {
+    static const char kid_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     uint8_t master[MASTER_BYTES];
-    char hex[2 * MASTER_BYTES + 2] = "";
     size_t len = 0;
-    bool ok = sscanf(line, "key %31[A-Za-z0-9._-] %65[0-9a-fA-F]", k->kid, hex) == 2 && strlen(hex) == 2 * (size_t)MASTER_BYTES &&
-              sodium_hex2bin(master, sizeof master, hex, strlen(hex), NULL, &len, NULL) == 0 && len == sizeof master;
-    if (ok)
+    const char *kid = line + 4, *end = NULL;
+    if (strncmp(line, "key ", 4) != 0)
+        return false;
+    size_t kid_len = strspn(kid, kid_chars);
+    const char *hex = kid + kid_len + 1;
+    bool ok = kid_len > 0 && kid_len <= SEAL_KID_CHARS && kid[kid_len] == ' ' &&
+              sodium_hex2bin(master, sizeof master, hex, strlen(hex), NULL, &len, &end) == 0 &&
+              len == sizeof master && end[strspn(end, " \t\r\n")] == 0;
+    if (ok) {
+        memcpy(k->kid, kid, kid_len);
+        k->kid[kid_len] = 0;
         derive(k, master);
+    }
     sodium_memzero(master, sizeof master);
-    sodium_memzero(hex, sizeof hex);
     return ok;
 }
 
@@ -130,6 +138,8 @@ static pb_err take_line(struct keyring *ring, const char *line, const char *path
 {
     char at[192];
     snprintf(at, sizeof at, "%.170s:%d", path, number);
+    if (strlen(line) == LINE_BYTES - 1 && line[LINE_BYTES - 2] != '\n')
+        return pb_fail(why, PB_E_LIMIT, at, "is longer than %d bytes", LINE_BYTES - 2);
     if (line[0] == '#' || line[strspn(line, " \t\r\n")] == 0)
         return PB_OK;
     if (ring->count == KEYRING_KEYS_MAX)

@@ -9,8 +9,8 @@
 struct scan {
     const uint8_t *at, *end;
     uint32_t items;
-    /* How many objects are still open at each depth. */
-    uint64_t open[LIMIT_MESSAGE_DEPTH];
+    /* How many objects are still open at each depth; the first is the message itself, in nothing. */
+    uint64_t open[LIMIT_MESSAGE_DEPTH + 1];
     int depth;
 };
 
@@ -59,7 +59,7 @@ static pb_err enter(struct scan *s, uint64_t count)
 {
     if (count > (uint64_t)(s->end - s->at)) /* each takes a byte at least */
         return PB_E_INVALID;
-    if (s->depth == LIMIT_MESSAGE_DEPTH)
+    if (s->depth > LIMIT_MESSAGE_DEPTH)
         return PB_E_LIMIT;
     if (count)
         s->open[s->depth++] = count;

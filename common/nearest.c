@@ -1,6 +1,7 @@
 #include "common/nearest.h"
 
 #include <ctype.h>
+#include <stdint.h>
 #include <string.h>
 
 #define WORD_MAX 64
@@ -35,12 +36,14 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 
 const char *nearest(const char *word, const char *const *known, size_t count)
 {
-    size_t len = strlen(word), best = (len + 2) / 3 + 1;
+    size_t len = strlen(word), best = SIZE_MAX;
     const char *found = NULL;
     for (size_t i = 0; i < count && len <= WORD_MAX; i++) {
-        size_t known_len = strlen(known[i]);
-        size_t d = known_len <= WORD_MAX ? distance(word, len, known[i], known_len) : best;
-        if (d < best) {
+        size_t known_len = strlen(known[i]), longer = known_len > len ? known_len : len;
+        if (known_len > WORD_MAX)
+            continue;
+        size_t d = distance(word, len, known[i], known_len);
+        if (d * 3 <= longer && d < best) {
             best = d;
             found = known[i];
         }

@@ -12,10 +12,10 @@
 #define HOUR_MS   (60 * MINUTE_MS)
 #define DAY_MS    (24 * HOUR_MS)
 
-#define CONFIRM_AFTER_MS   MINUTE_MS      /* a bad key must be seen again this much later */
-#define BACKOFF_LEAST_MS   MINUTE_MS
-#define BACKOFF_MOST_MS    (6 * HOUR_MS)
-#define CONFIG_FAILURES    3              /* and over at least a day, before a configuration counts as broken */
+#define CONFIRM_AFTER_MS MINUTE_MS /* a bad key must be seen again this much later */
+#define BACKOFF_LEAST_MS MINUTE_MS
+#define BACKOFF_MOST_MS  (6 * HOUR_MS)
+#define CONFIG_FAILURES  3 /* and over at least a day, before a configuration counts as broken */
 
 /* How a code may put an instance into the status error, and when the next test comes. */
 enum flips { NEVER, AT_ONCE, CONFIRMED, IF_IDENTITY, PERSISTENT };
@@ -29,20 +29,27 @@ static const struct code {
     enum integration_health health;
 } codes[] = {
     [RESULT_OK] = {"ok", CLASS_OK, NEVER, AT_INTERVAL, HEALTH_OK},
-    [RESULT_INVALID_CREDENTIALS] = {"invalid_credentials", CLASS_CREDENTIAL, CONFIRMED, AT_INTERVAL, HEALTH_DEGRADED},
-    [RESULT_CREDENTIALS_EXPIRED] = {"credentials_expired", CLASS_CREDENTIAL, AT_ONCE, AT_INTERVAL, HEALTH_DEGRADED},
+    [RESULT_INVALID_CREDENTIALS] = {"invalid_credentials", CLASS_CREDENTIAL, CONFIRMED, AT_INTERVAL,
+                                    HEALTH_DEGRADED},
+    [RESULT_CREDENTIALS_EXPIRED] = {"credentials_expired", CLASS_CREDENTIAL, AT_ONCE, AT_INTERVAL,
+                                    HEALTH_DEGRADED},
     [RESULT_REAUTH_REQUIRED] = {"reauth_required", CLASS_CREDENTIAL, AT_ONCE, AT_INTERVAL, HEALTH_DEGRADED},
-    [RESULT_CREDENTIALS_REVOKED] = {"credentials_revoked", CLASS_CREDENTIAL, AT_ONCE, AT_INTERVAL, HEALTH_DEGRADED},
+    [RESULT_CREDENTIALS_REVOKED] = {"credentials_revoked", CLASS_CREDENTIAL, AT_ONCE, AT_INTERVAL,
+                                    HEALTH_DEGRADED},
     [RESULT_ACCOUNT_DISABLED] = {"account_disabled", CLASS_CREDENTIAL, AT_ONCE, DAILY, HEALTH_DEGRADED},
-    [RESULT_INSUFFICIENT_SCOPE] = {"insufficient_scope", CLASS_PERMISSION, IF_IDENTITY, AT_INTERVAL, HEALTH_DEGRADED},
+    [RESULT_INSUFFICIENT_SCOPE] = {"insufficient_scope", CLASS_PERMISSION, IF_IDENTITY, AT_INTERVAL,
+                                   HEALTH_DEGRADED},
     [RESULT_MISCONFIGURED] = {"misconfigured", CLASS_CONFIG, PERSISTENT, BACKING_OFF, HEALTH_DEGRADED},
-    [RESULT_UNEXPECTED_RESPONSE] = {"unexpected_response", CLASS_CONFIG, PERSISTENT, BACKING_OFF, HEALTH_DEGRADED},
+    [RESULT_UNEXPECTED_RESPONSE] = {"unexpected_response", CLASS_CONFIG, PERSISTENT, BACKING_OFF,
+                                    HEALTH_DEGRADED},
     [RESULT_RATE_LIMITED] = {"rate_limited", CLASS_TRANSIENT, NEVER, AT_RETRY_TIME, HEALTH_DEGRADED},
     [RESULT_QUOTA_EXCEEDED] = {"quota_exceeded", CLASS_TRANSIENT, NEVER, DAILY, HEALTH_DEGRADED},
-    [RESULT_PROVIDER_UNAVAILABLE] = {"provider_unavailable", CLASS_TRANSIENT, NEVER, BACKING_OFF, HEALTH_DEGRADED},
+    [RESULT_PROVIDER_UNAVAILABLE] = {"provider_unavailable", CLASS_TRANSIENT, NEVER, BACKING_OFF,
+                                     HEALTH_DEGRADED},
     [RESULT_TIMEOUT] = {"timeout", CLASS_TRANSIENT, NEVER, BACKING_OFF, HEALTH_DEGRADED},
     [RESULT_DNS_FAILURE] = {"dns_failure", CLASS_TRANSIENT, NEVER, BACKING_OFF, HEALTH_DEGRADED},
-    [RESULT_NETWORK_UNREACHABLE] = {"network_unreachable", CLASS_TRANSIENT, NEVER, BACKING_OFF, HEALTH_DEGRADED},
+    [RESULT_NETWORK_UNREACHABLE] = {"network_unreachable", CLASS_TRANSIENT, NEVER, BACKING_OFF,
+                                    HEALTH_DEGRADED},
     [RESULT_TLS_ERROR] = {"tls_error", CLASS_TRANSIENT, NEVER, BACKING_OFF, HEALTH_DEGRADED},
     [RESULT_BLOCKED_BY_POLICY] = {"blocked_by_policy", CLASS_POLICY, NEVER, AT_INTERVAL, HEALTH_DEGRADED},
     [RESULT_DECRYPT_FAILED] = {"decrypt_failed", CLASS_OURS, NEVER, BACKING_OFF, HEALTH_UNKNOWN},
@@ -73,7 +80,8 @@ const char *result_code_name(enum result_code code)
 
 const char *result_class_name(enum result_class cls)
 {
-    static const char *const names[] = {NULL, "ok", "credential", "permission", "config", "transient", "policy", "ours", "none"};
+    static const char *const names[] = {NULL,        "ok",     "credential", "permission", "config",
+                                        "transient", "policy", "ours",       "none"};
     return (size_t)cls < sizeof names / sizeof names[0] ? names[cls] : NULL;
 }
 
@@ -142,7 +150,8 @@ static void set_warnings(json_t *json, const struct result *r)
 {
     json_t *warnings = json_array();
     for (size_t i = 0; i < r->warning_count; i++)
-        json_array_append_new(warnings, json_pack("{s:s, s:s}", "code", result_code_name(r->warnings[i].code), "text", r->warnings[i].text));
+        json_array_append_new(warnings, json_pack("{s:s, s:s}", "code", result_code_name(r->warnings[i].code),
+                                                  "text", r->warnings[i].text));
     if (r->warning_count)
         json_object_set(json, "warnings", warnings);
     json_decref(warnings);
@@ -151,7 +160,8 @@ static void set_warnings(json_t *json, const struct result *r)
 json_t *result_json(const struct result *r)
 {
     char when[CLOCK_TEXT_BYTES] = "";
-    json_t *json = json_pack("{s:s, s:s}", "code", result_code_name(r->code), "class", result_class_name(result_class(r->code)));
+    json_t *json = json_pack("{s:s, s:s}", "code", result_code_name(r->code), "class",
+                             result_class_name(result_class(r->code)));
     if (!json)
         return NULL;
     if (r->retry_at_ms)
@@ -188,7 +198,8 @@ static bool flips(const struct integration *in, const struct result *r, enum fli
     case IF_IDENTITY:
         return r->identity;
     case PERSISTENT:
-        return in->failures >= CONFIG_FAILURES && now_ms - in->first_failed_at_ms >= DAY_MS;
+        return in->failures >= CONFIG_FAILURES && in->suspect_since_ms &&
+               now_ms - in->suspect_since_ms >= DAY_MS;
     default:
         return false;
     }
@@ -208,10 +219,10 @@ static int64_t backoff(uint32_t failures, uint64_t random)
     return spread(BACKOFF_LEAST_MS, most_ms < BACKOFF_MOST_MS ? most_ms : BACKOFF_MOST_MS, random);
 }
 
-/* Tests of one type that were set up or imported together drift apart, because each next one comes at a random place in
- * the last quarter of the interval. */
-static int64_t next_validation(const struct integration *in, const struct result *r, enum again again, int64_t now_ms,
-                               int64_t interval_ms, uint64_t random)
+/* Tests of one type that were set up or imported together drift apart, because each next one comes at a
+ * random place in the last quarter of the interval. */
+static int64_t next_validation(const struct integration *in, const struct result *r, enum again again,
+                               int64_t now_ms, int64_t interval_ms, uint64_t random)
 {
     switch (again) {
     case NOT_AGAIN:
@@ -237,14 +248,19 @@ static void apply_success(struct integration *in, const struct result *r)
         in->status = STATUS_ACTIVE;
 }
 
-static void apply_failure(struct integration *in, const struct result *r, const struct code *c, int64_t now_ms)
+/* suspect_since is when this kind of verdict came first, of those that came since without another between: a
+ * bad key and a broken configuration do not confirm each other, and a provider that is down confirms neither.
+ */
+static void apply_failure(struct integration *in, const struct result *r, enum flips how, enum flips before,
+                          int64_t now_ms)
 {
+    bool suspicion = how == CONFIRMED || how == PERSISTENT;
     count_failure(in, now_ms);
-    bool flip = flips(in, r, c->flips, now_ms);
-    if (c->flips == CONFIRMED && !in->suspect_since_ms)
-        in->suspect_since_ms = now_ms;
-    if (c->flips != CONFIRMED)
+    if (how != before || !suspicion)
         in->suspect_since_ms = 0;
+    bool flip = flips(in, r, how, now_ms);
+    if (suspicion && !in->suspect_since_ms)
+        in->suspect_since_ms = now_ms;
     if (flip && in->status != STATUS_INACTIVE)
         in->status = STATUS_ERROR;
 }
@@ -274,9 +290,22 @@ static pb_err store_texts(struct integration *in, const struct result *r)
     return !err && r->host[0] ? replace(&in->host, r->host) : err;
 }
 
-pb_err result_apply(struct integration *in, const struct result *r, bool fresh, int64_t now_ms, int64_t interval_ms, uint64_t random)
+/* What the result that the record holds (of the test before) could do. */
+static enum flips flips_of_stored(const struct integration *in)
+{
+    enum result_code code;
+    json_t *json = in->result ? json_loads(in->result, 0, NULL) : NULL;
+    const char *name = json_string_value(json_object_get(json, "code"));
+    enum flips how = name && result_code_parse(name, &code) == PB_OK ? codes[code].flips : NEVER;
+    json_decref(json);
+    return how;
+}
+
+pb_err result_apply(struct integration *in, const struct result *r, bool fresh, int64_t now_ms,
+                    int64_t interval_ms, uint64_t random)
 {
     const struct code *c = code_of(r->code);
+    enum flips before = flips_of_stored(in);
     pb_err err = store_texts(in, r);
     if (err)
         return err;
@@ -285,10 +314,10 @@ pb_err result_apply(struct integration *in, const struct result *r, bool fresh, 
     if (c->cls == CLASS_OK || c->cls == CLASS_NONE)
         apply_success(in, r);
     else
-        apply_failure(in, r, c, now_ms);
+        apply_failure(in, r, c->flips, before, now_ms);
     in->health = c->health;
     in->last_validated_ms = now_ms;
-    bool confirming = c->flips == CONFIRMED && in->status != STATUS_ERROR;
+    bool confirming = c->flips == CONFIRMED && in->status == STATUS_ACTIVE;
     in->next_validation_ms = confirming ? now_ms + spread(CONFIRM_AFTER_MS, CONFIRM_AFTER_MS * 3 / 2, random)
                                         : next_validation(in, r, c->again, now_ms, interval_ms, random);
     return PB_OK;

@@ -11,6 +11,8 @@
 
 #define BOX_VERSION 1
 #define PLAIN_BYTES (2 * LIMIT_CREDENTIALS_BYTES)
+/* So much of it is kept free for what a seal adds: records refuse longer boxes (integration_unpack). */
+#define SEALING_BYTES 64
 
 /* -- credentials -- */
 
@@ -70,8 +72,26 @@ static pb_err plain_init(struct buf *b)
     return b->data ? PB_OK : PB_E_MEMORY;
 }
 
+/* What opening would refuse is not sealed: credentials must never be stored that nobody can read again. */
+static pb_err check_fields(const struct credentials *c)
+{
+    if (c->count > LIMIT_PACKAGE_FIELDS)
+        return PB_E_LIMIT;
+    for (size_t i = 0; i < c->count; i++) {
+        if (strlen(c->items[i].name) > LIMIT_FIELD_NAME_CHARS || c->items[i].value.len > LIMIT_CREDENTIAL_BYTES)
+            return PB_E_LIMIT;
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(c->items[i].name, c->items[j].name) == 0)
+                return PB_E_INVALID;
+    }
+    return PB_OK;
+}
+
 static pb_err pack_plain(const struct seal_owner *owner, const struct credentials *c, struct buf *out)
 {
+    pb_err err = check_fields(c);
+    if (err)
+        return err;
     msgpack_packer pk;
     message_packer(&pk, out);
     msgpack_pack_map(&pk, 4);
@@ -87,7 +107,7 @@ static pb_err pack_plain(const struct seal_owner *owner, const struct credential
         message_put_text(&pk, c->items[i].name);
         message_put_str(&pk, c->items[i].value.data, c->items[i].value.len);
     }
-    return out->failed ? PB_E_LIMIT : PB_OK;
+    return out->failed || out->len > PLAIN_BYTES - SEALING_BYTES ? PB_E_LIMIT : PB_OK;
 }
 
 static bool is_text(const msgpack_object *o, const char *text)
@@ -137,7 +157,7 @@ static pb_err unpack_plain(const uint8_t *plain, size_t len, const struct seal_o
     if (!msgpack_zone_init(&zone, 2048))
         return PB_E_MEMORY;
     pb_err err = message_unpack(plain, len, &zone, &root);
-    if (err == PB_E_INVALID || (!err && !is_owner(&root, owner)))
+    if (err == PB_E_INVALID || err == PB_E_LIMIT || (!err && !is_owner(&root, owner)))
         err = PB_E_DENIED;
     if (!err)
         err = read_fields(message_get(&root, "fields"), out);

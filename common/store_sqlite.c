@@ -3,11 +3,10 @@
  * condition refuses is undone alone, and the commit goes on. */
 #include "common/clock.h"
 #include "common/store_ops.h"
+#include "common/store_sqlite_rows.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,88 +18,6 @@
 #define BUSY_MS           5000
 #define CHECKPOINT_PAGES  16384 /* of 4 KiB: 64 MiB of WAL */
 #define TOMBSTONE_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
-
-/* -- statements: each is prepared at first use and kept -- */
-
-#define JOB_COLUMNS                                                                                          \
-    "id, kind, state, tenant, type, idem, integration, attempts, created_at, finished_at, result"
-#define INTEGRATION_COLUMNS                                                                                  \
-    "id, tenant, name, type, status, health, box_version, box_kid, box_nonce, box, fields, events, result, " \
-    "account_id, "                                                                                           \
-    "account_label, host, manifest_version, manifest_hash, failures, first_failed_at, suspect_since, "       \
-    "last_validated, "                                                                                       \
-    "next_validation, created_at, updated_at, generation, revision, fence"
-
-enum statement {
-    BEGIN,
-    COMMIT,
-    ROLLBACK,
-    SAVEPOINT,
-    RELEASE,
-    ROLLBACK_TO,
-    INSERT_JOB,
-    FIND_IDEM,
-    FINISH_JOB,
-    RETRY_JOB,
-    JOB_STATE,
-    GET_JOB,
-    LIST_WAITING,
-    FENCE_OF,
-    TOMBSTONE_OF,
-    PUT_INTEGRATION,
-    DELETE_INTEGRATION,
-    PUT_TOMBSTONE,
-    PURGE_TOMBSTONES,
-    GET_INTEGRATION,
-    FIND_NAME,
-    LIST_INTEGRATIONS,
-    INSERT_TOKEN,
-    LIST_TOKENS,
-    SET_META,
-    UNSET_META,
-    GET_META,
-    STATEMENTS,
-};
-
-static const char *const sql[STATEMENTS] = {
-    [BEGIN] = "BEGIN IMMEDIATE",
-    [COMMIT] = "COMMIT",
-    [ROLLBACK] = "ROLLBACK",
-    [SAVEPOINT] = "SAVEPOINT op",
-    [RELEASE] = "RELEASE op",
-    [ROLLBACK_TO] = "ROLLBACK TO op",
-    [INSERT_JOB] =
-        "INSERT INTO jobs (" JOB_COLUMNS ", payload) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
-    [FIND_IDEM] = "SELECT id FROM jobs WHERE (tenant = ?1 AND idem = ?2) OR id = ?3",
-    [FINISH_JOB] = "UPDATE jobs SET state = ?2, result = ?3, finished_at = ?4, payload = NULL WHERE id = ?1 "
-                   "AND state = 1",
-    [RETRY_JOB] = "UPDATE jobs SET attempts = ?2 WHERE id = ?1 AND state = 1",
-    [JOB_STATE] = "SELECT state FROM jobs WHERE id = ?1",
-    [GET_JOB] = "SELECT " JOB_COLUMNS ", payload FROM jobs WHERE id = ?1",
-    [LIST_WAITING] =
-        "SELECT " JOB_COLUMNS ", NULL FROM jobs WHERE state = 1 AND id > ?1 ORDER BY id LIMIT ?2",
-    [FENCE_OF] = "SELECT fence, generation FROM integrations WHERE id = ?1",
-    [TOMBSTONE_OF] = "SELECT fence FROM tombstones WHERE id = ?1",
-    [PUT_INTEGRATION] = "INSERT OR REPLACE INTO integrations (" INTEGRATION_COLUMNS ") VALUES "
-                        "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,"
-                        "?24,?25,?26,?27,?28)",
-    [DELETE_INTEGRATION] = "DELETE FROM integrations WHERE id = ?1",
-    [PUT_TOMBSTONE] = "INSERT OR REPLACE INTO tombstones (id, fence, deleted_at) VALUES (?1, ?2, ?3)",
-    [PURGE_TOMBSTONES] = "DELETE FROM tombstones WHERE deleted_at < ?1",
-    [GET_INTEGRATION] = "SELECT " INTEGRATION_COLUMNS " FROM integrations WHERE id = ?1",
-    [FIND_NAME] = "SELECT id FROM integrations WHERE tenant = ?1 AND name = ?2",
-    [LIST_INTEGRATIONS] =
-        "SELECT " INTEGRATION_COLUMNS " FROM integrations WHERE id > ?1 "
-        "AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR type = ?3) AND (?4 = 0 OR status = ?4) "
-        "AND (?5 = 0 OR health = ?5) "
-        "AND (?6 IS NULL OR instr(lower(name), lower(?6)) > 0 OR instr(lower(account_label), lower(?6)) > 0) "
-        "ORDER BY id LIMIT ?7",
-    [INSERT_TOKEN] = "INSERT INTO tokens (hash, tenant, role, name, created_at) VALUES (?1,?2,?3,?4,?5)",
-    [LIST_TOKENS] = "SELECT hash, tenant, role, name, created_at FROM tokens ORDER BY created_at",
-    [SET_META] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
-    [UNSET_META] = "DELETE FROM meta WHERE key = ?1",
-    [GET_META] = "SELECT value FROM meta WHERE key = ?1",
-};
 
 /* Steps from one schema version to the next; user_version counts those that were taken. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -134,8 +51,7 @@ static const char *const migrations[SCHEMA_VERSION] = {
 
 struct sqlite {
     struct store base;
-    sqlite3 *db;
-    sqlite3_stmt *statements[STATEMENTS];
+    struct rows rows;
     int lock_fd;
     char path[512];
 };
@@ -149,7 +65,7 @@ static struct sqlite *of(struct store *s)
 
 static pb_err db_fail(struct sqlite *s, struct pb_why *why)
 {
-    int code = sqlite3_extended_errcode(s->db);
+    int code = sqlite3_extended_errcode(s->rows.db);
     const char *remedy = "";
     if ((code & 0xff) == SQLITE_FULL)
         remedy = "; free some space on its disk";
@@ -158,179 +74,7 @@ static pb_err db_fail(struct sqlite *s, struct pb_why *why)
                  "another file";
     else if ((code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN)
         remedy = "; the folder and the file must be writable for this user";
-    return pb_fail(why, PB_E_STORE, s->path, "%s%s", sqlite3_errmsg(s->db), remedy);
-}
-
-/* -- statements -- */
-
-static sqlite3_stmt *take(struct sqlite *s, enum statement which)
-{
-    sqlite3_stmt **st = &s->statements[which];
-    if (!*st && sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL) != SQLITE_OK)
-        return NULL;
-    return *st;
-}
-
-/* Resets at once: an open read would keep the WAL from being checkpointed. */
-static void give(sqlite3_stmt *st)
-{
-    if (!st)
-        return;
-    sqlite3_reset(st);
-    sqlite3_clear_bindings(st);
-}
-
-static int run(struct sqlite *s, enum statement which)
-{
-    sqlite3_stmt *st = take(s, which);
-    int rc = st ? sqlite3_step(st) : SQLITE_ERROR;
-    give(st);
-    return rc;
-}
-
-static void bind_id(sqlite3_stmt *st, int i, const struct pb_id *id)
-{
-    sqlite3_bind_blob(st, i, id->bytes, sizeof id->bytes, SQLITE_STATIC);
-}
-
-/* NULL binds NULL. */
-static void bind_text(sqlite3_stmt *st, int i, const char *text)
-{
-    sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC);
-}
-
-static void bind_fence(sqlite3_stmt *st, int i, uint64_t fence)
-{
-    assert(fence <= INT64_MAX);
-    sqlite3_bind_int64(st, i, (sqlite3_int64)fence);
-}
-
-static void column_id(sqlite3_stmt *st, int i, struct pb_id *out)
-{
-    if (sqlite3_column_bytes(st, i) == (int)sizeof out->bytes)
-        memcpy(out->bytes, sqlite3_column_blob(st, i), sizeof out->bytes);
-}
-
-static char *column_text(sqlite3_stmt *st, int i)
-{
-    const char *text = (const char *)sqlite3_column_text(st, i);
-    return text ? strdup(text) : NULL;
-}
-
-static void column_chars(sqlite3_stmt *st, int i, char *out, size_t size)
-{
-    const char *text = (const char *)sqlite3_column_text(st, i);
-    snprintf(out, size, "%s", text ? text : "");
-}
-
-static uint8_t *column_bytes(sqlite3_stmt *st, int i, size_t *len)
-{
-    const void *bytes = sqlite3_column_blob(st, i);
-    size_t n = (size_t)sqlite3_column_bytes(st, i);
-    uint8_t *copy = bytes ? malloc(n ? n : 1) : NULL;
-    if (copy)
-        memcpy(copy, bytes, n);
-    *len = copy ? n : 0;
-    return copy;
-}
-
-/* -- rows -- */
-
-static void bind_job(sqlite3_stmt *st, const struct job *j)
-{
-    bind_id(st, 1, &j->id);
-    sqlite3_bind_int(st, 2, (int)j->kind);
-    sqlite3_bind_int(st, 3, JOB_WAITING);
-    bind_text(st, 4, j->tenant);
-    bind_text(st, 5, j->type);
-    bind_text(st, 6, j->idem[0] ? j->idem : NULL);
-    bind_id(st, 7, &j->integration);
-    sqlite3_bind_int64(st, 8, j->attempts);
-    sqlite3_bind_int64(st, 9, j->created_at_ms);
-    sqlite3_bind_int64(st, 10, 0);
-    bind_text(st, 11, NULL);
-    sqlite3_bind_blob(st, 12, j->payload, (int)j->payload_len, SQLITE_STATIC);
-}
-
-static void read_job(sqlite3_stmt *st, struct job *out)
-{
-    *out = (struct job){.kind = (enum job_kind)sqlite3_column_int(st, 1),
-                        .state = (enum job_state)sqlite3_column_int(st, 2)};
-    column_id(st, 0, &out->id);
-    column_chars(st, 3, out->tenant, sizeof out->tenant);
-    column_chars(st, 4, out->type, sizeof out->type);
-    column_chars(st, 5, out->idem, sizeof out->idem);
-    column_id(st, 6, &out->integration);
-    out->attempts = (uint32_t)sqlite3_column_int64(st, 7);
-    out->created_at_ms = sqlite3_column_int64(st, 8);
-    out->finished_at_ms = sqlite3_column_int64(st, 9);
-    out->result = column_text(st, 10);
-    out->payload = column_bytes(st, 11, &out->payload_len);
-}
-
-static void bind_box(sqlite3_stmt *st, const struct seal_box *box)
-{
-    sqlite3_bind_int(st, 7, box->version);
-    bind_text(st, 8, box->kid);
-    sqlite3_bind_blob(st, 9, box->nonce, sizeof box->nonce, SQLITE_STATIC);
-    sqlite3_bind_blob(st, 10, box->bytes ? box->bytes : (const uint8_t *)"", (int)box->len, SQLITE_STATIC);
-}
-
-/* Order as in INTEGRATION_COLUMNS; texts and numbers are the runs 11..18 and 20..27. */
-static void bind_integration(sqlite3_stmt *st, const struct integration *in)
-{
-    const char *const texts[] = {in->fields,           in->supported_events, in->result,
-                                 in->account_id,       in->account_label,    in->host,
-                                 in->manifest_version, in->manifest_hash};
-    const int64_t numbers[] = {in->first_failed_at_ms, in->suspect_since_ms, in->last_validated_ms,
-                               in->next_validation_ms, in->created_at_ms,    in->updated_at_ms,
-                               in->generation,         in->revision};
-    bind_id(st, 1, &in->id);
-    bind_text(st, 2, in->tenant);
-    bind_text(st, 3, in->name);
-    bind_text(st, 4, in->type);
-    sqlite3_bind_int(st, 5, (int)in->status);
-    sqlite3_bind_int(st, 6, (int)in->health);
-    bind_box(st, &in->credentials);
-    for (int i = 0; i < 8; i++)
-        bind_text(st, 11 + i, texts[i]);
-    sqlite3_bind_int64(st, 19, in->failures);
-    for (int i = 0; i < 8; i++)
-        sqlite3_bind_int64(st, 20 + i, numbers[i]);
-    bind_fence(st, 28, in->fence);
-}
-
-static void read_box(sqlite3_stmt *st, struct seal_box *box)
-{
-    box->version = sqlite3_column_int(st, 6);
-    column_chars(st, 7, box->kid, sizeof box->kid);
-    if (sqlite3_column_bytes(st, 8) == (int)sizeof box->nonce)
-        memcpy(box->nonce, sqlite3_column_blob(st, 8), sizeof box->nonce);
-    box->bytes = column_bytes(st, 9, &box->len);
-}
-
-static void read_integration(sqlite3_stmt *st, struct integration *out)
-{
-    char **const texts[] = {&out->fields,           &out->supported_events, &out->result,
-                            &out->account_id,       &out->account_label,    &out->host,
-                            &out->manifest_version, &out->manifest_hash};
-    int64_t *const numbers[] = {&out->first_failed_at_ms, &out->suspect_since_ms, &out->last_validated_ms,
-                                &out->next_validation_ms, &out->created_at_ms,    &out->updated_at_ms,
-                                &out->generation,         &out->revision};
-    *out = (struct integration){0};
-    column_id(st, 0, &out->id);
-    out->tenant = column_text(st, 1);
-    out->name = column_text(st, 2);
-    out->type = column_text(st, 3);
-    out->status = (enum integration_status)sqlite3_column_int(st, 4);
-    out->health = (enum integration_health)sqlite3_column_int(st, 5);
-    read_box(st, &out->credentials);
-    for (int i = 0; i < 8; i++)
-        *texts[i] = column_text(st, 10 + i);
-    out->failures = (uint32_t)sqlite3_column_int64(st, 18);
-    for (int i = 0; i < 8; i++)
-        *numbers[i] = sqlite3_column_int64(st, 19 + i);
-    out->fence = (uint64_t)sqlite3_column_int64(st, 27);
+    return pb_fail(why, PB_E_STORE, s->path, "%s%s", sqlite3_errmsg(s->rows.db), remedy);
 }
 
 /* -- operations: each gives its outcome in *verdict and returns SQLite's code, SQLITE_DONE when the store
@@ -338,23 +82,23 @@ static void read_integration(sqlite3_stmt *st, struct integration *out)
 
 static int append_job(struct sqlite *s, struct store_op *op, pb_err *verdict)
 {
-    sqlite3_stmt *find = take(s, FIND_IDEM), *insert = take(s, INSERT_JOB);
+    sqlite3_stmt *find = rows_take(&s->rows, SQL_FIND_IDEM), *insert = rows_take(&s->rows, SQL_INSERT_JOB);
     if (!find || !insert)
         return SQLITE_ERROR;
-    bind_text(find, 1, op->job.tenant);
-    bind_text(find, 2, op->job.idem[0] ? op->job.idem : NULL);
-    bind_id(find, 3, &op->job.id);
+    rows_bind_text(find, 1, op->job.tenant);
+    rows_bind_text(find, 2, op->job.idem[0] ? op->job.idem : NULL);
+    rows_bind_id(find, 3, &op->job.id);
     int rc = sqlite3_step(find);
     if (rc == SQLITE_ROW) {
-        column_id(find, 0, &op->existing_job);
+        rows_column_id(find, 0, &op->existing_job);
         *verdict = PB_E_EXISTS;
         rc = SQLITE_DONE;
     } else if (rc == SQLITE_DONE) {
-        bind_job(insert, &op->job);
+        rows_bind_job(insert, &op->job);
         rc = sqlite3_step(insert);
-        give(insert);
+        rows_give(insert);
     }
-    give(find);
+    rows_give(find);
     return rc;
 }
 
@@ -364,17 +108,17 @@ struct stored {
     int64_t generation;
 };
 
-static int look(struct sqlite *s, enum statement which, const struct pb_id *id, struct stored *out)
+static int look(struct sqlite *s, enum sql_statement which, const struct pb_id *id, struct stored *out)
 {
-    sqlite3_stmt *st = take(s, which);
+    sqlite3_stmt *st = rows_take(&s->rows, which);
     if (!st)
         return SQLITE_ERROR;
-    bind_id(st, 1, id);
+    rows_bind_id(st, 1, id);
     int rc = sqlite3_step(st);
     out->exists = rc == SQLITE_ROW;
     out->fence = out->exists ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
-    out->generation = out->exists && which == FENCE_OF ? sqlite3_column_int64(st, 1) : 0;
-    give(st);
+    out->generation = out->exists && which == SQL_FENCE_OF ? sqlite3_column_int64(st, 1) : 0;
+    rows_give(st);
     return rc == SQLITE_ROW ? SQLITE_DONE : rc;
 }
 
@@ -403,16 +147,16 @@ static pb_err judge(const struct store_change *c, const struct stored *doc, cons
 
 static int name_owner(struct sqlite *s, const struct integration *in, struct pb_id *owner, bool *taken)
 {
-    sqlite3_stmt *st = take(s, FIND_NAME);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_FIND_NAME);
     if (!st)
         return SQLITE_ERROR;
-    bind_text(st, 1, in->tenant);
-    bind_text(st, 2, in->name);
+    rows_bind_text(st, 1, in->tenant);
+    rows_bind_text(st, 2, in->name);
     int rc = sqlite3_step(st);
     if (rc == SQLITE_ROW)
-        column_id(st, 0, owner);
+        rows_column_id(st, 0, owner);
     *taken = rc == SQLITE_ROW && !id_equal(owner, &in->id);
-    give(st);
+    rows_give(st);
     return rc == SQLITE_ROW ? SQLITE_DONE : rc;
 }
 
@@ -425,52 +169,52 @@ static int put_integration(struct sqlite *s, const struct store_change *c, pb_er
         *verdict = taken ? PB_E_EXISTS : *verdict;
         return rc;
     }
-    sqlite3_stmt *st = take(s, PUT_INTEGRATION);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_PUT_INTEGRATION);
     if (!st)
         return SQLITE_ERROR;
-    bind_integration(st, &c->doc);
-    bind_fence(st, 28, c->fence);
+    rows_bind_integration(st, &c->doc);
+    rows_bind_fence(st, 28, c->fence);
     rc = sqlite3_step(st);
-    give(st);
+    rows_give(st);
     return rc;
 }
 
-static int with_id(struct sqlite *s, enum statement which, const struct pb_id *id)
+static int with_id(struct sqlite *s, enum sql_statement which, const struct pb_id *id)
 {
-    sqlite3_stmt *st = take(s, which);
+    sqlite3_stmt *st = rows_take(&s->rows, which);
     if (!st)
         return SQLITE_ERROR;
-    bind_id(st, 1, id);
+    rows_bind_id(st, 1, id);
     int rc = sqlite3_step(st);
-    give(st);
+    rows_give(st);
     return rc;
 }
 
 static int purge_tombstones(struct sqlite *s, int64_t now_ms)
 {
-    sqlite3_stmt *st = take(s, PURGE_TOMBSTONES);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_PURGE_TOMBSTONES);
     if (!st)
         return SQLITE_ERROR;
     sqlite3_bind_int64(st, 1, now_ms - TOMBSTONE_KEEP_MS);
     int rc = sqlite3_step(st);
-    give(st);
+    rows_give(st);
     return rc;
 }
 
 static int delete_integration(struct sqlite *s, const struct store_change *c)
 {
     int64_t now_ms = clock_wall_ms();
-    int rc = with_id(s, DELETE_INTEGRATION, &c->doc.id);
+    int rc = with_id(s, SQL_DELETE_INTEGRATION, &c->doc.id);
     if (rc != SQLITE_DONE || (rc = purge_tombstones(s, now_ms)) != SQLITE_DONE)
         return rc;
-    sqlite3_stmt *st = take(s, PUT_TOMBSTONE);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_PUT_TOMBSTONE);
     if (!st)
         return SQLITE_ERROR;
-    bind_id(st, 1, &c->doc.id);
-    bind_fence(st, 2, c->fence);
+    rows_bind_id(st, 1, &c->doc.id);
+    rows_bind_fence(st, 2, c->fence);
     sqlite3_bind_int64(st, 3, now_ms);
     rc = sqlite3_step(st);
-    give(st);
+    rows_give(st);
     return rc;
 }
 
@@ -480,9 +224,9 @@ static int apply_change(struct sqlite *s, const struct store_change *c, pb_err *
     bool again;
     if (c->kind == CHANGE_NONE)
         return SQLITE_DONE;
-    int rc = look(s, FENCE_OF, &c->doc.id, &doc);
+    int rc = look(s, SQL_FENCE_OF, &c->doc.id, &doc);
     if (rc == SQLITE_DONE)
-        rc = look(s, TOMBSTONE_OF, &c->doc.id, &tomb);
+        rc = look(s, SQL_TOMBSTONE_OF, &c->doc.id, &tomb);
     if (rc != SQLITE_DONE)
         return rc;
     *verdict = judge(c, &doc, &tomb, &again);
@@ -494,16 +238,16 @@ static int apply_change(struct sqlite *s, const struct store_change *c, pb_err *
 /* An update that met no waiting job: was it done before (fine), or is the job unknown, or ended otherwise? */
 static int judge_repeat(struct sqlite *s, const struct store_op *op, enum job_state wanted, pb_err *verdict)
 {
-    sqlite3_stmt *st = take(s, JOB_STATE);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_JOB_STATE);
     if (!st)
         return SQLITE_ERROR;
-    bind_id(st, 1, &op->job.id);
+    rows_bind_id(st, 1, &op->job.id);
     int rc = sqlite3_step(st);
     if (rc == SQLITE_DONE)
         *verdict = PB_E_NOT_FOUND;
     else if (rc == SQLITE_ROW && sqlite3_column_int(st, 0) != (int)wanted)
         *verdict = PB_E_CONFLICT;
-    give(st);
+    rows_give(st);
     return rc == SQLITE_ROW ? SQLITE_DONE : rc;
 }
 
@@ -512,47 +256,42 @@ static int finish_job(struct sqlite *s, struct store_op *op, pb_err *verdict)
     int rc = apply_change(s, &op->change, verdict);
     if (rc != SQLITE_DONE || *verdict)
         return rc;
-    sqlite3_stmt *st = take(s, FINISH_JOB);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_FINISH_JOB);
     if (!st)
         return SQLITE_ERROR;
-    bind_id(st, 1, &op->job.id);
+    rows_bind_id(st, 1, &op->job.id);
     sqlite3_bind_int(st, 2, (int)op->job.state);
-    bind_text(st, 3, op->job.result);
+    rows_bind_text(st, 3, op->job.result);
     sqlite3_bind_int64(st, 4, op->job.finished_at_ms);
     rc = sqlite3_step(st);
-    give(st);
-    if (rc == SQLITE_DONE && sqlite3_changes(s->db) == 0)
+    rows_give(st);
+    if (rc == SQLITE_DONE && sqlite3_changes(s->rows.db) == 0)
         rc = judge_repeat(s, op, op->job.state, verdict);
     return rc;
 }
 
 static int retry_job(struct sqlite *s, struct store_op *op, pb_err *verdict)
 {
-    sqlite3_stmt *st = take(s, RETRY_JOB);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_RETRY_JOB);
     if (!st)
         return SQLITE_ERROR;
-    bind_id(st, 1, &op->job.id);
+    rows_bind_id(st, 1, &op->job.id);
     sqlite3_bind_int64(st, 2, op->job.attempts);
     int rc = sqlite3_step(st);
-    give(st);
-    if (rc == SQLITE_DONE && sqlite3_changes(s->db) == 0)
+    rows_give(st);
+    if (rc == SQLITE_DONE && sqlite3_changes(s->rows.db) == 0)
         rc = judge_repeat(s, op, JOB_WAITING, verdict);
     return rc;
 }
 
 static int add_token(struct sqlite *s, struct store_op *op, pb_err *verdict)
 {
-    const struct store_token *t = &op->token;
-    sqlite3_stmt *st = take(s, INSERT_TOKEN);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_INSERT_TOKEN);
     if (!st)
         return SQLITE_ERROR;
-    sqlite3_bind_blob(st, 1, t->hash, sizeof t->hash, SQLITE_STATIC);
-    bind_text(st, 2, t->tenant);
-    bind_text(st, 3, t->role);
-    bind_text(st, 4, t->name);
-    sqlite3_bind_int64(st, 5, t->created_at_ms);
+    rows_bind_token(st, &op->token);
     int rc = sqlite3_step(st);
-    give(st);
+    rows_give(st);
     if ((rc & 0xff) == SQLITE_CONSTRAINT) {
         *verdict = PB_E_EXISTS;
         rc = SQLITE_DONE;
@@ -563,14 +302,14 @@ static int add_token(struct sqlite *s, struct store_op *op, pb_err *verdict)
 static int set_meta(struct sqlite *s, struct store_op *op, pb_err *verdict)
 {
     (void)verdict;
-    sqlite3_stmt *st = take(s, op->meta_value ? SET_META : UNSET_META);
+    sqlite3_stmt *st = rows_take(&s->rows, op->meta_value ? SQL_SET_META : SQL_UNSET_META);
     if (!st)
         return SQLITE_ERROR;
-    bind_text(st, 1, op->meta_key);
+    rows_bind_text(st, 1, op->meta_key);
     if (op->meta_value)
-        bind_text(st, 2, op->meta_value);
+        rows_bind_text(st, 2, op->meta_value);
     int rc = sqlite3_step(st);
-    give(st);
+    rows_give(st);
     return rc;
 }
 
@@ -584,27 +323,27 @@ static apply *const applies[] = {
 static int apply_one(struct sqlite *s, struct store_op *op)
 {
     op->outcome = PB_OK;
-    int rc = run(s, SAVEPOINT);
+    int rc = rows_run(&s->rows, SQL_SAVEPOINT);
     if (rc == SQLITE_DONE)
         rc = applies[op->kind](s, op, &op->outcome);
     if (rc == SQLITE_DONE && op->outcome)
-        rc = run(s, ROLLBACK_TO);
-    return rc == SQLITE_DONE ? run(s, RELEASE) : rc;
+        rc = rows_run(&s->rows, SQL_ROLLBACK_TO);
+    return rc == SQLITE_DONE ? rows_run(&s->rows, SQL_RELEASE) : rc;
 }
 
 static pb_err commit_ops(struct store *base, struct store_op *const *ops, size_t count, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    int rc = run(s, BEGIN);
+    int rc = rows_run(&s->rows, SQL_BEGIN);
     for (size_t i = 0; i < count && rc == SQLITE_DONE; i++)
         rc = apply_one(s, ops[i]);
     if (rc == SQLITE_DONE)
-        rc = run(s, COMMIT);
+        rc = rows_run(&s->rows, SQL_COMMIT);
     if (rc == SQLITE_DONE)
         return PB_OK;
     pb_err err = db_fail(s, why);
-    if (!sqlite3_get_autocommit(s->db))
-        run(s, ROLLBACK);
+    if (!sqlite3_get_autocommit(s->rows.db))
+        rows_run(&s->rows, SQL_ROLLBACK);
     return err;
 }
 
@@ -639,14 +378,14 @@ static pb_err get_integration(struct store *base, const struct pb_id *id, struct
                               struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = take(s, GET_INTEGRATION);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_GET_INTEGRATION);
     if (!st)
         return db_fail(s, why);
-    bind_id(st, 1, id);
+    rows_bind_id(st, 1, id);
     pb_err err = one_row(s, sqlite3_step(st), why);
     if (!err)
-        read_integration(st, out);
-    give(st);
+        rows_read_integration(st, out);
+    rows_give(st);
     return err;
 }
 
@@ -654,43 +393,43 @@ static pb_err find_name(struct store *base, const char *tenant, const char *name
                         struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = take(s, FIND_NAME);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_FIND_NAME);
     if (!st)
         return db_fail(s, why);
-    bind_text(st, 1, tenant);
-    bind_text(st, 2, name);
+    rows_bind_text(st, 1, tenant);
+    rows_bind_text(st, 2, name);
     pb_err err = one_row(s, sqlite3_step(st), why);
     if (!err)
-        column_id(st, 0, out);
-    give(st);
+        rows_column_id(st, 0, out);
+    rows_give(st);
     return err;
 }
 
 static pb_err get_job(struct store *base, const struct pb_id *id, struct job *out, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = take(s, GET_JOB);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_GET_JOB);
     if (!st)
         return db_fail(s, why);
-    bind_id(st, 1, id);
+    rows_bind_id(st, 1, id);
     pb_err err = one_row(s, sqlite3_step(st), why);
     if (!err)
-        read_job(st, out);
-    give(st);
+        rows_read_job(st, out);
+    rows_give(st);
     return err;
 }
 
 static pb_err get_meta(struct store *base, const char *key, char **out, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = take(s, GET_META);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_GET_META);
     if (!st)
         return db_fail(s, why);
-    bind_text(st, 1, key);
+    rows_bind_text(st, 1, key);
     pb_err err = one_row(s, sqlite3_step(st), why);
-    if (!err && !(*out = column_text(st, 0)))
+    if (!err && !(*out = rows_column_text(st, 0)))
         err = PB_E_MEMORY;
-    give(st);
+    rows_give(st);
     return err;
 }
 
@@ -699,25 +438,25 @@ static pb_err list_integrations(struct store *base, const struct store_filter *f
                                 void *arg, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = take(s, LIST_INTEGRATIONS);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_INTEGRATIONS);
     if (!st)
         return db_fail(s, why);
-    bind_id(st, 1, after);
-    bind_text(st, 2, f->tenant);
-    bind_text(st, 3, f->type);
+    rows_bind_id(st, 1, after);
+    rows_bind_text(st, 2, f->tenant);
+    rows_bind_text(st, 3, f->type);
     sqlite3_bind_int(st, 4, (int)f->status);
     sqlite3_bind_int(st, 5, (int)f->health);
-    bind_text(st, 6, f->text);
+    rows_bind_text(st, 6, f->text);
     sqlite3_bind_int64(st, 7, (sqlite3_int64)limit);
     pb_err err = PB_OK;
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
         struct integration in;
-        read_integration(st, &in);
+        rows_read_integration(st, &in);
         err = each(arg, &in);
         integration_fini(&in);
     }
-    give(st);
+    rows_give(st);
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
 }
 
@@ -725,20 +464,20 @@ static pb_err list_waiting(struct store *base, const struct pb_id *after, size_t
                            pb_err (*each)(void *arg, const struct job *job), void *arg, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = take(s, LIST_WAITING);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_WAITING);
     if (!st)
         return db_fail(s, why);
-    bind_id(st, 1, after);
+    rows_bind_id(st, 1, after);
     sqlite3_bind_int64(st, 2, (sqlite3_int64)limit);
     pb_err err = PB_OK;
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
         struct job job;
-        read_job(st, &job);
+        rows_read_job(st, &job);
         err = each(arg, &job);
         job_fini(&job);
     }
-    give(st);
+    rows_give(st);
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
 }
 
@@ -746,21 +485,17 @@ static pb_err list_tokens(struct store *base, pb_err (*each)(void *arg, const st
                           void *arg, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = take(s, LIST_TOKENS);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_TOKENS);
     if (!st)
         return db_fail(s, why);
     pb_err err = PB_OK;
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        struct store_token t = {.created_at_ms = sqlite3_column_int64(st, 4)};
-        if (sqlite3_column_bytes(st, 0) == (int)sizeof t.hash)
-            memcpy(t.hash, sqlite3_column_blob(st, 0), sizeof t.hash);
-        column_chars(st, 1, t.tenant, sizeof t.tenant);
-        column_chars(st, 2, t.role, sizeof t.role);
-        column_chars(st, 3, t.name, sizeof t.name);
+        struct store_token t;
+        rows_read_token(st, &t);
         err = each(arg, &t);
     }
-    give(st);
+    rows_give(st);
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
 }
 
@@ -786,7 +521,7 @@ static int scalar(struct sqlite *s, const char *query)
 {
     sqlite3_stmt *st = NULL;
     int n = -1;
-    if (sqlite3_prepare_v2(s->db, query, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(s->rows.db, query, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
         n = sqlite3_column_int(st, 0);
     sqlite3_finalize(st);
     return n;
@@ -794,18 +529,40 @@ static int scalar(struct sqlite *s, const char *query)
 
 static bool exec(struct sqlite *s, const char *statements)
 {
-    return sqlite3_exec(s->db, statements, NULL, NULL, NULL) == SQLITE_OK;
+    return sqlite3_exec(s->rows.db, statements, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* The file's schema version, refused when it is newer than this program's. */
+static pb_err check_version(struct sqlite *s, int *out, struct pb_why *why)
+{
+    *out = scalar(s, "PRAGMA user_version");
+    if (*out < 0)
+        return db_fail(s, why);
+    if (*out > SCHEMA_VERSION)
+        return pb_fail(why, PB_E_UNSUPPORTED, s->path,
+                       "was written by a newer Patchbay (schema %d, this one knows %d); update this one",
+                       *out, SCHEMA_VERSION);
+    return PB_OK;
+}
+
+/* A reader cannot bring the tables up to date, so it needs a writer to have been there. */
+static pb_err check_readable(struct sqlite *s, struct pb_why *why)
+{
+    int version;
+    pb_err err = check_version(s, &version, why);
+    if (!err && version < SCHEMA_VERSION)
+        err = pb_fail(why, PB_E_STORE, s->path,
+                      "has no tables of this version's (schema %d of %d); start a broker on it first",
+                      version, SCHEMA_VERSION);
+    return err;
 }
 
 static pb_err migrate(struct sqlite *s, struct pb_why *why)
 {
-    int version = scalar(s, "PRAGMA user_version");
-    if (version < 0)
-        return db_fail(s, why);
-    if (version > SCHEMA_VERSION)
-        return pb_fail(why, PB_E_UNSUPPORTED, s->path,
-                       "was written by a newer Patchbay (schema %d, this one knows %d); update this one",
-                       version, SCHEMA_VERSION);
+    int version;
+    pb_err err = check_version(s, &version, why);
+    if (err)
+        return err;
     for (; version < SCHEMA_VERSION; version++) {
         char done[64];
         snprintf(done, sizeof done, "PRAGMA user_version = %d", version + 1);
@@ -821,8 +578,8 @@ static pb_err open_db(struct sqlite *s, bool read_only, struct pb_why *why)
     int flags =
         SQLITE_OPEN_NOMUTEX | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     mode_t mask = umask(077);
-    int rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
-    bool ok = rc == SQLITE_OK && sqlite3_busy_timeout(s->db, BUSY_MS) == SQLITE_OK;
+    int rc = sqlite3_open_v2(s->path, &s->rows.db, flags, NULL);
+    bool ok = rc == SQLITE_OK && sqlite3_busy_timeout(s->rows.db, BUSY_MS) == SQLITE_OK;
     if (ok && !read_only) {
         char pragmas[256];
         snprintf(pragmas, sizeof pragmas,
@@ -834,15 +591,15 @@ static pb_err open_db(struct sqlite *s, bool read_only, struct pb_why *why)
     umask(mask);
     if (!ok)
         return db_fail(s, why);
-    return read_only ? PB_OK : migrate(s, why);
+    return read_only ? check_readable(s, why) : migrate(s, why);
 }
 
 static void close_store(struct store *base)
 {
     struct sqlite *s = of(base);
-    for (int i = 0; i < STATEMENTS; i++)
-        sqlite3_finalize(s->statements[i]);
-    sqlite3_close(s->db);
+    sqlite3 *db = s->rows.db;
+    rows_fini(&s->rows);
+    sqlite3_close(db);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     free(s);

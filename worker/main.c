@@ -26,24 +26,24 @@ struct worker_settings {
 #define AT(field) offsetof(struct worker_settings, field)
 
 static const struct option options[] = {
-    {"broker",         OPTION_TEXT,   AT(broker),         "ipc://data/run",      0,   0,                         "URL",
-     "the broker's --cluster-listen: ipc://FOLDER or tcp://HOST:PORT"                                                                                                                    },
-    {"cluster-secret", OPTION_TEXT,   AT(cluster_secret), "data/cluster.secret", 0,   0,                         "FILE",
-     "file of the secret that every member of the cluster knows"                                                                                                                         },
-    {"keyring",        OPTION_TEXT,   AT(keyring),        "data/keyring",        0,   0,                         "FILE",
-     "file of the master keys (patchbay keys init makes one)"                                                                                                                            },
-    {"manifests",      OPTION_TEXT,   AT(manifests),      "manifests",           0,   0,                         "DIR",                    "folder of integration packages"              },
-    {"name",           OPTION_TEXT,   AT(name),           NULL,                  0,   0,                         "NAME",
-     "how it is called in lists and logs (default: host and process id)"                                                                                                                 },
-    {"capacity",       OPTION_NUMBER, AT(capacity),       "256",                 1,   LIMIT_CAPACITY,            "N",                      "jobs at a time"                              },
-    {"timeout-ms",     OPTION_NUMBER, AT(timeout_ms),     "10000",               100, LIMIT_TRANSFER_TIMEOUT_MS, "MS",
-     "for a provider request whose package names none"                                                                                                                                   },
-    {"ca-file",        OPTION_TEXT,   AT(ca_file),        NULL,                  0,   0,                         "FILE",                   "PEM file of CAs to trust beside the system's"},
-    {"connect-to",     OPTION_LIST,   AT(connect_to),     NULL,                  0,   0,                         "HOST:PORT:ADDRESS:PORT",
-     "reach a provider at another address, as curl's option"                                                                                                                             },
-    {"allow-egress",   OPTION_LIST,   AT(allow_egress),   NULL,                  0,   0,                         "CIDR",
-     "private addresses that provider requests may go to"                                                                                                                                },
-    {"log-format",     OPTION_TEXT,   AT(log_format),     "json",                0,   0,                         "FORMAT",                 "json or text"                                },
+    {"broker", OPTION_TEXT, AT(broker), "ipc://data/run", 0, 0, "URL",
+     "the broker's --cluster-listen: ipc://FOLDER or tcp://HOST:PORT"},
+    {"cluster-secret", OPTION_TEXT, AT(cluster_secret), "data/cluster.secret", 0, 0, "FILE",
+     "file of the secret that every member of the cluster knows"},
+    {"keyring", OPTION_TEXT, AT(keyring), "data/keyring", 0, 0, "FILE",
+     "file of the master keys (patchbay keys init makes one)"},
+    {"manifests", OPTION_TEXT, AT(manifests), "manifests", 0, 0, "DIR", "folder of integration packages"},
+    {"name", OPTION_TEXT, AT(name), NULL, 0, 0, "NAME",
+     "how it is called in lists and logs (default: host and process id)"},
+    {"capacity", OPTION_NUMBER, AT(capacity), "256", 1, LIMIT_CAPACITY, "N", "jobs at a time"},
+    {"timeout-ms", OPTION_NUMBER, AT(timeout_ms), "10000", 100, LIMIT_TRANSFER_TIMEOUT_MS, "MS",
+     "for a provider request whose package names none"},
+    {"ca-file", OPTION_TEXT, AT(ca_file), NULL, 0, 0, "FILE", "PEM file of CAs to trust beside the system's"},
+    {"connect-to", OPTION_LIST, AT(connect_to), NULL, 0, 0, "HOST:PORT:ADDRESS:PORT",
+     "reach a provider at another address, as curl's option"},
+    {"allow-egress", OPTION_LIST, AT(allow_egress), NULL, 0, 0, "CIDR",
+     "private addresses that provider requests may go to"},
+    {"log-format", OPTION_TEXT, AT(log_format), "json", 0, 0, "FORMAT", "json or text"},
 };
 
 static const struct program program = {"patchbay-worker",
@@ -164,9 +164,7 @@ static void block_signals(void)
 
 int main(int argc, char **argv)
 {
-    struct worker w = {
-        .log = {.fd = 2, .format = LOG_TEXT, .level = LOG_INFO, .program = program.name}
-    };
+    struct worker w = {.log = {.fd = 2, .format = LOG_TEXT, .level = LOG_INFO, .program = program.name}};
     struct pb_why why = {0};
     bool done = false;
     secret_harden_process();

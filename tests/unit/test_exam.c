@@ -16,10 +16,10 @@
 #define KEY    "s3cr3t+key/value"
 
 static struct field fields[] = {
-    {.name = "key",  .secret = true},
+    {.name = "key", .secret = true},
     {.name = "user"},
-    {.name = "site"             },
-    {.name = "spare",              .secret = true              },
+    {.name = "site"},
+    {.name = "spare", .secret = true},
 };
 
 struct fixture {
@@ -31,9 +31,7 @@ struct fixture {
 static void fixture_init(struct fixture *f, const char *package)
 {
     json_error_t error;
-    *f = (struct fixture){
-        .manifest = {.type = "demo", .fields = fields, .field_count = 4}
-    };
+    *f = (struct fixture){.manifest = {.type = "demo", .fields = fields, .field_count = 4}};
     f->manifest.json = json_loads(package, 0, &error);
     if (!f->manifest.json)
         fail_msg("%s at %d: %s", error.text, error.column, package);
@@ -90,15 +88,15 @@ static void exam_puts_each_scheme_of_auth_where_it_belongs(void **state)
     static const struct {
         const char *auth, *name, *value;
     } cases[] = {
-        {"{\"scheme\":\"bearer\",\"token\":\"{key}\"}",                                                       "Authorization", "Bearer " KEY},
-        {"{\"scheme\":\"basic\",\"username\":\"{user}\",\"password\":\"pw\"}",                                "Authorization",
-         "Basic YW5uOnB3"                                                                                                                   },
-        {"{\"scheme\":\"basic\",\"username\":\"{user}\",\"password\":\"\"}",                                  "Authorization",
-         "Basic YW5uOg=="                                                                                                                   },
-        {"{\"scheme\":\"header\",\"name\":\"X-Api-Key\",\"value\":\"{key}\"}",                                "x-api-key",     KEY          },
+        {"{\"scheme\":\"bearer\",\"token\":\"{key}\"}", "Authorization", "Bearer " KEY},
+        {"{\"scheme\":\"basic\",\"username\":\"{user}\",\"password\":\"pw\"}", "Authorization",
+         "Basic YW5uOnB3"},
+        {"{\"scheme\":\"basic\",\"username\":\"{user}\",\"password\":\"\"}", "Authorization",
+         "Basic YW5uOg=="},
+        {"{\"scheme\":\"header\",\"name\":\"X-Api-Key\",\"value\":\"{key}\"}", "x-api-key", KEY},
         {"{\"scheme\":\"none\",\"also\":[{\"scheme\":\"header\",\"name\":\"X-User\",\"value\":\"{user}\"}]}",
-         "X-User",                                                                                                             "ann"        },
-        {"{\"scheme\":\"bearer\",\"token\":\"{spare}\"}",                                                     "Authorization", NULL         },
+         "X-User", "ann"},
+        {"{\"scheme\":\"bearer\",\"token\":\"{spare}\"}", "Authorization", NULL},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -191,17 +189,17 @@ static void exam_goes_by_the_status_where_no_rule_matches(void **state)
         int status;
         enum result_code code;
     } cases[] = {
-        {200, RESULT_OK                  },
-        {204, RESULT_OK                  },
-        {301, RESULT_UNEXPECTED_RESPONSE },
-        {400, RESULT_UNEXPECTED_RESPONSE },
-        {401, RESULT_INVALID_CREDENTIALS },
-        {402, RESULT_QUOTA_EXCEEDED      },
-        {403, RESULT_INSUFFICIENT_SCOPE  },
-        {404, RESULT_MISCONFIGURED       },
-        {408, RESULT_TIMEOUT             },
-        {418, RESULT_UNEXPECTED_RESPONSE },
-        {429, RESULT_RATE_LIMITED        },
+        {200, RESULT_OK},
+        {204, RESULT_OK},
+        {301, RESULT_UNEXPECTED_RESPONSE},
+        {400, RESULT_UNEXPECTED_RESPONSE},
+        {401, RESULT_INVALID_CREDENTIALS},
+        {402, RESULT_QUOTA_EXCEEDED},
+        {403, RESULT_INSUFFICIENT_SCOPE},
+        {404, RESULT_MISCONFIGURED},
+        {408, RESULT_TIMEOUT},
+        {418, RESULT_UNEXPECTED_RESPONSE},
+        {429, RESULT_RATE_LIMITED},
         {500, RESULT_PROVIDER_UNAVAILABLE},
         {599, RESULT_PROVIDER_UNAVAILABLE},
     };
@@ -240,19 +238,19 @@ static void exam_takes_the_first_rule_that_matches(void **state)
         enum result_code code;
         const char *message;
     } cases[] = {
-        {401, "x-why:  EXPIRED \r\n",           "{}",                                                   RESULT_CREDENTIALS_EXPIRED,  NULL         },
-        {403, "A: b\r\nX-Why: expired\r\n\r\n", "{}",                                                   RESULT_CREDENTIALS_EXPIRED,  NULL         },
-        {403, "X-Why: expired soon\r\n",        "{}",                                                   RESULT_INSUFFICIENT_SCOPE,   NULL         },
-        {500, "X-Why: expired\r\n",             "{}",                                                   RESULT_PROVIDER_UNAVAILABLE, NULL         },
-        {200, "X-Gone: yes\r\n",                "{}",                                                   RESULT_ACCOUNT_DISABLED,     NULL         },
-        {200, "",                               "<p>down for maintenance</p>",                          RESULT_PROVIDER_UNAVAILABLE, NULL         },
-        {409, "",                               "",                                                     RESULT_OK,                   NULL         },
-        {200, "",                               "{\"e\":[{\"kind\":\"a\",\"text\":\"no such site\"}]}", RESULT_MISCONFIGURED,
-         "no such site"                                                                                                                           },
-        {200, "",                               "{\"e\":[{\"kind\":7,\"text\":null}]}",                 RESULT_MISCONFIGURED,
-         "The service refused the request (HTTP 200)."                                                                                            },
-        {200, "",                               "{\"e\":[{\"kind\":\"b\"}]}",                           RESULT_OK,                   NULL         },
-        {401, "",                               "{\"text\":{\"why\":1}}",                               RESULT_CREDENTIALS_REVOKED,  "{\"why\":1}"},
+        {401, "x-why:  EXPIRED \r\n", "{}", RESULT_CREDENTIALS_EXPIRED, NULL},
+        {403, "A: b\r\nX-Why: expired\r\n\r\n", "{}", RESULT_CREDENTIALS_EXPIRED, NULL},
+        {403, "X-Why: expired soon\r\n", "{}", RESULT_INSUFFICIENT_SCOPE, NULL},
+        {500, "X-Why: expired\r\n", "{}", RESULT_PROVIDER_UNAVAILABLE, NULL},
+        {200, "X-Gone: yes\r\n", "{}", RESULT_ACCOUNT_DISABLED, NULL},
+        {200, "", "<p>down for maintenance</p>", RESULT_PROVIDER_UNAVAILABLE, NULL},
+        {409, "", "", RESULT_OK, NULL},
+        {200, "", "{\"e\":[{\"kind\":\"a\",\"text\":\"no such site\"}]}", RESULT_MISCONFIGURED,
+         "no such site"},
+        {200, "", "{\"e\":[{\"kind\":7,\"text\":null}]}", RESULT_MISCONFIGURED,
+         "The service refused the request (HTTP 200)."},
+        {200, "", "{\"e\":[{\"kind\":\"b\"}]}", RESULT_OK, NULL},
+        {401, "", "{\"text\":{\"why\":1}}", RESULT_CREDENTIALS_REVOKED, "{\"why\":1}"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -273,28 +271,28 @@ static void exam_holds_an_answer_to_each_condition(void **state)
         const char *condition, *body;
         bool holds;
     } cases[] = {
-        {"\"pointer\":\"/a\",\"op\":\"exists\"",                        "{\"a\":null}",        true },
-        {"\"pointer\":\"/a\",\"op\":\"exists\"",                        "{}",                  false},
-        {"\"pointer\":\"/a\",\"op\":\"absent\"",                        "{}",                  true },
-        {"\"pointer\":\"/a\",\"op\":\"absent\"",                        "{\"a\":1}",           false},
-        {"\"pointer\":\"/a\",\"op\":\"eq\",\"value\":1",                "{\"a\":1.0}",         true },
-        {"\"pointer\":\"/a\",\"op\":\"eq\",\"value\":\"1\"",            "{\"a\":1}",           false},
-        {"\"pointer\":\"/a\",\"op\":\"eq\",\"value\":{\"b\":[1]}",      "{\"a\":{\"b\":[1]}}", true },
-        {"\"pointer\":\"/a\",\"op\":\"ne\",\"value\":1",                "{\"a\":2}",           true },
-        {"\"pointer\":\"/a\",\"op\":\"ne\",\"value\":1",                "{}",                  true },
-        {"\"pointer\":\"/a\",\"op\":\"ne\",\"value\":1",                "{\"a\":1}",           false},
-        {"\"pointer\":\"/a\",\"op\":\"in\",\"value\":[1,2]",            "{\"a\":2}",           true },
-        {"\"pointer\":\"/a\",\"op\":\"in\",\"value\":[1,2]",            "{\"a\":3}",           false},
-        {"\"pointer\":\"/a\",\"op\":\"contains\",\"value\":\"b\"",      "{\"a\":\"abc\"}",     true },
-        {"\"pointer\":\"/a\",\"op\":\"contains\",\"value\":\"b\"",      "{\"a\":[\"b\"]}",     true },
-        {"\"pointer\":\"/a\",\"op\":\"contains\",\"value\":\"b\"",      "{\"a\":[\"abc\"]}",   false},
-        {"\"pointer\":\"/a\",\"op\":\"regex\",\"value\":\"^x[0-9]+$\"", "{\"a\":\"x12\"}",     true },
-        {"\"pointer\":\"/a\",\"op\":\"regex\",\"value\":\"^x[0-9]+$\"", "{\"a\":12}",          false},
-        {"\"pointer\":\"/a/1\",\"op\":\"eq\",\"value\":2",              "{\"a\":[1,2]}",       true },
-        {"\"pointer\":\"/a/01\",\"op\":\"exists\"",                     "{\"a\":[1,2]}",       false},
-        {"\"pointer\":\"/a~1b~0c\",\"op\":\"exists\"",                  "{\"a/b~c\":1}",       true },
-        {"\"pointer\":\"\",\"op\":\"eq\",\"value\":\"pong\"",           "\"pong\"",            true },
-        {"\"pointer\":\"/a\",\"op\":\"exists\"",                        "not json",            false},
+        {"\"pointer\":\"/a\",\"op\":\"exists\"", "{\"a\":null}", true},
+        {"\"pointer\":\"/a\",\"op\":\"exists\"", "{}", false},
+        {"\"pointer\":\"/a\",\"op\":\"absent\"", "{}", true},
+        {"\"pointer\":\"/a\",\"op\":\"absent\"", "{\"a\":1}", false},
+        {"\"pointer\":\"/a\",\"op\":\"eq\",\"value\":1", "{\"a\":1.0}", true},
+        {"\"pointer\":\"/a\",\"op\":\"eq\",\"value\":\"1\"", "{\"a\":1}", false},
+        {"\"pointer\":\"/a\",\"op\":\"eq\",\"value\":{\"b\":[1]}", "{\"a\":{\"b\":[1]}}", true},
+        {"\"pointer\":\"/a\",\"op\":\"ne\",\"value\":1", "{\"a\":2}", true},
+        {"\"pointer\":\"/a\",\"op\":\"ne\",\"value\":1", "{}", true},
+        {"\"pointer\":\"/a\",\"op\":\"ne\",\"value\":1", "{\"a\":1}", false},
+        {"\"pointer\":\"/a\",\"op\":\"in\",\"value\":[1,2]", "{\"a\":2}", true},
+        {"\"pointer\":\"/a\",\"op\":\"in\",\"value\":[1,2]", "{\"a\":3}", false},
+        {"\"pointer\":\"/a\",\"op\":\"contains\",\"value\":\"b\"", "{\"a\":\"abc\"}", true},
+        {"\"pointer\":\"/a\",\"op\":\"contains\",\"value\":\"b\"", "{\"a\":[\"b\"]}", true},
+        {"\"pointer\":\"/a\",\"op\":\"contains\",\"value\":\"b\"", "{\"a\":[\"abc\"]}", false},
+        {"\"pointer\":\"/a\",\"op\":\"regex\",\"value\":\"^x[0-9]+$\"", "{\"a\":\"x12\"}", true},
+        {"\"pointer\":\"/a\",\"op\":\"regex\",\"value\":\"^x[0-9]+$\"", "{\"a\":12}", false},
+        {"\"pointer\":\"/a/1\",\"op\":\"eq\",\"value\":2", "{\"a\":[1,2]}", true},
+        {"\"pointer\":\"/a/01\",\"op\":\"exists\"", "{\"a\":[1,2]}", false},
+        {"\"pointer\":\"/a~1b~0c\",\"op\":\"exists\"", "{\"a/b~c\":1}", true},
+        {"\"pointer\":\"\",\"op\":\"eq\",\"value\":\"pong\"", "\"pong\"", true},
+        {"\"pointer\":\"/a\",\"op\":\"exists\"", "not json", false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -316,12 +314,12 @@ static void exam_wants_the_expected_type_of_content(void **state)
         const char *headers;
         bool ok;
     } cases[] = {
-        {"Content-Type: application/json\r\n",              true },
-        {"content-type:application/json;charset=utf-8\r\n", true },
-        {"Content-Type: application/jsonp\r\n",             false},
-        {"Content-Type: text/html\r\n",                     false},
-        {"X-Content-Type: application/json\r\n",            false},
-        {"",                                                false},
+        {"Content-Type: application/json\r\n", true},
+        {"content-type:application/json;charset=utf-8\r\n", true},
+        {"Content-Type: application/jsonp\r\n", false},
+        {"Content-Type: text/html\r\n", false},
+        {"X-Content-Type: application/json\r\n", false},
+        {"", false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -340,18 +338,18 @@ static void exam_reads_when_to_come_back(void **state)
         const char *headers;
         int64_t wait_ms; /* -1: not said */
     } cases[] = {
-        {"Retry-After: 30\r\n",                            30000                        },
-        {"retry-after: 1.5\r\n",                           1500                         },
-        {"Retry-After: Thu, 01 Jan 2026 00:01:00 GMT\r\n", 60000                        },
-        {"Retry-After: Wed, 31 Dec 2025 00:00:00 GMT\r\n", 0                            },
-        {"Retry-After: 99999999999\r\n",                   INT64_C(7) * 24 * 3600 * 1000},
-        {"Retry-After: soon\r\n",                          -1                           },
-        {"Retry-After: -5\r\n",                            -1                           },
-        {"Retry-After:\r\n",                               -1                           },
-        {"X-Reset: 1767225660\r\n",                        60000                        },
-        {"X-Reset: 1767225660000\r\n",                     60000                        },
-        {"Retry-After: 5\r\nX-Reset: 1767225660\r\n",      5000                         },
-        {"",                                               -1                           },
+        {"Retry-After: 30\r\n", 30000},
+        {"retry-after: 1.5\r\n", 1500},
+        {"Retry-After: Thu, 01 Jan 2026 00:01:00 GMT\r\n", 60000},
+        {"Retry-After: Wed, 31 Dec 2025 00:00:00 GMT\r\n", 0},
+        {"Retry-After: 99999999999\r\n", INT64_C(7) * 24 * 3600 * 1000},
+        {"Retry-After: soon\r\n", -1},
+        {"Retry-After: -5\r\n", -1},
+        {"Retry-After:\r\n", -1},
+        {"X-Reset: 1767225660\r\n", 60000},
+        {"X-Reset: 1767225660000\r\n", 60000},
+        {"Retry-After: 5\r\nX-Reset: 1767225660\r\n", 5000},
+        {"", -1},
     };
     static const char package[] = "{" HTTP ",\"test\":{\"steps\":[" STEP(
         "") "],\"rateLimit\":{\"after\":[\"retry-after\"],\"at\":[\"x-reset\"]}}}";
@@ -524,38 +522,38 @@ static void exam_names_the_place_where_a_package_is_wrong(void **state)
     static const struct {
         const char *package, *text;
     } cases[] = {
-        {"{\"http\":{},\"test\":{\"steps\":[]}}",                                                        "demo/manifest.json#/http/baseUrl: is required"          },
-        {"{\"http\":{\"baseUrl\":7},\"test\":{\"steps\":[]}}",                                           "#/http/baseUrl: must be a string"                       },
-        {"{" HTTP ",\"test\":{\"steps\":[]}}",                                                           "#/test/steps: needs at least one"                       },
-        {"{" HTTP ",\"test\":{\"step\":[]}}",                                                            "#/test/step: is not a known member; did you mean steps?"},
-        {"{" HTTP ",\"test\":{}}",                                                                       "#/test/steps: is required"                              },
-        {TEST("{\"id\":\"x\"}"),                                                                         "#/test/steps/0/request: is required"                    },
+        {"{\"http\":{},\"test\":{\"steps\":[]}}", "demo/manifest.json#/http/baseUrl: is required"},
+        {"{\"http\":{\"baseUrl\":7},\"test\":{\"steps\":[]}}", "#/http/baseUrl: must be a string"},
+        {"{" HTTP ",\"test\":{\"steps\":[]}}", "#/test/steps: needs at least one"},
+        {"{" HTTP ",\"test\":{\"step\":[]}}", "#/test/step: is not a known member; did you mean steps?"},
+        {"{" HTTP ",\"test\":{}}", "#/test/steps: is required"},
+        {TEST("{\"id\":\"x\"}"), "#/test/steps/0/request: is required"},
         {TEST(STEP("") "," STEP(",\"errros\":[]")),
-         "#/test/steps/1/errros: is not a known member; did you mean errors?"                                                                                     },
-        {TEST(STEP(",\"errors\":[{\"code\":\"ok\"}]")),                                                  "#/test/steps/0/errors/0: needs one of"                  },
+         "#/test/steps/1/errros: is not a known member; did you mean errors?"},
+        {TEST(STEP(",\"errors\":[{\"code\":\"ok\"}]")), "#/test/steps/0/errors/0: needs one of"},
         {TEST(STEP(",\"errors\":[{\"status\":[401],\"code\":\"bad\"}]")),
-         "errors/0/code: \"bad\" is not a result code"                                                                                                            },
+         "errors/0/code: \"bad\" is not a result code"},
         {TEST(STEP(",\"errors\":[{\"status\":[40],\"code\":\"ok\"}]")),
-         "errors/0/status/0: must be an HTTP status"                                                                                                              },
+         "errors/0/status/0: must be an HTTP status"},
         {TEST(STEP(",\"errors\":[{\"status\":[401],\"code\":\"ok\",\"field\":\"nope\"}]")),
-         "is not in credentialSchema"                                                                                                                             },
+         "is not in credentialSchema"},
         {TEST(STEP(",\"errors\":[{\"status\":[401],\"code\":\"ok\",\"message\":\"m\"}]")),
-         "is not a JSON pointer"                                                                                                                                  },
-        {TEST(STEP(",\"expect\":{\"json\":[{\"pointer\":\"/a\",\"op\":\"is\"}]}")),                      "op: must be one of"                                     },
-        {TEST(STEP(",\"expect\":{\"json\":[{\"pointer\":\"/a\",\"op\":\"eq\"}]}")),                      "value: is required"                                     },
+         "is not a JSON pointer"},
+        {TEST(STEP(",\"expect\":{\"json\":[{\"pointer\":\"/a\",\"op\":\"is\"}]}")), "op: must be one of"},
+        {TEST(STEP(",\"expect\":{\"json\":[{\"pointer\":\"/a\",\"op\":\"eq\"}]}")), "value: is required"},
         {TEST(STEP(",\"expect\":{\"json\":[{\"pointer\":\"/a\",\"op\":\"regex\",\"value\":\"(\"}]}")),
-         "regular expression"                                                                                                                                     },
+         "regular expression"},
         {TEST("{\"id\":\"x\",\"request\":{\"method\":\"FETCH\",\"path\":\"/\"}}"),
-         "request/method: must be GET"                                                                                                                            },
-        {TEST("{\"id\":\"x\",\"request\":{\"method\":\"GET\",\"path\":\"/{nope}\"}}"),                   "is no field"                                            },
+         "request/method: must be GET"},
+        {TEST("{\"id\":\"x\",\"request\":{\"method\":\"GET\",\"path\":\"/{nope}\"}}"), "is no field"},
         {TEST("{\"id\":\"x\",\"request\":{\"method\":\"GET\",\"path\":\"/\",\"json\":{},\"form\":{}}}"),
-         "one body"                                                                                                                                               },
+         "one body"},
         {"{\"http\":{\"baseUrl\":\"https://{site}.x\"},\"test\":{\"steps\":[" STEP("") "]}}",
-         "allowedHosts: is needed"                                                                                                                                },
+         "allowedHosts: is needed"},
         {"{" HTTP ",\"auth\":{\"scheme\":\"oauth2\"},\"test\":{\"steps\":[" STEP("") "]}}",
-         "cannot be carried out"                                                                                                                                  },
+         "cannot be carried out"},
         {"{" HTTP ",\"auth\":{\"scheme\":\"bearer\"},\"test\":{\"steps\":[" STEP("") "]}}",
-         "#/auth/token: is required"                                                                                                                              },
+         "#/auth/token: is required"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -24,10 +24,10 @@ static void target_takes_an_address_apart(void **state)
         unsigned port;
         bool https;
     } cases[] = {
-        {"https://api.example.com/v1?x=1", "api.example.com", 443,  true },
-        {"http://API.Example.com",         "api.example.com", 80,   false},
-        {"https://h:8443/",                "h",               8443, true },
-        {"https://[2001:DB8::1]/",         "[2001:db8::1]",   443,  true },
+        {"https://api.example.com/v1?x=1", "api.example.com", 443, true},
+        {"http://API.Example.com", "api.example.com", 80, false},
+        {"https://h:8443/", "h", 8443, true},
+        {"https://[2001:DB8::1]/", "[2001:db8::1]", 443, true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -41,9 +41,9 @@ static void target_takes_an_address_apart(void **state)
 
 static void target_refuses_what_is_no_web_address(void **state)
 {
-    static const char *const cases[] = {
-        "",           "api.example.com/v1", "ftp://a/",  "file:///etc/passwd", "https://",
-        "gopher://a:1/",      "/relative", "https://a b/",       "dict://a/"};
+    static const char *const cases[] = {"",         "api.example.com/v1", "ftp://a/",  "file:///etc/passwd",
+                                        "https://", "gopher://a:1/",      "/relative", "https://a b/",
+                                        "dict://a/"};
     struct target t = {0};
     struct pb_why why = {0};
     (void)state;
@@ -60,14 +60,14 @@ static void target_follows_a_location(void **state)
     static const struct {
         const char *from, *location, *to;
     } cases[] = {
-        {"https://a.example/x/y?q", "/z",                      "https://a.example/z"      },
-        {"https://a.example/x/y",   "z?k=v",                   "https://a.example/x/z?k=v"},
-        {"https://a.example/x/y",   "../z",                    "https://a.example/z"      },
-        {"https://a.example/x",     "//b.example/z",           "https://b.example/z"      },
-        {"https://a.example/x",     "https://b.example/z#top", "https://b.example/z"      },
-        {"https://a.example/x",     "https://u:p@b.example/z", "https://b.example/z"      },
-        {"http://a.example/x",      "https://a.example/x",     "https://a.example/x"      },
-        {"http://a.example/x",      "http://a.example:81/x",   "http://a.example:81/x"    },
+        {"https://a.example/x/y?q", "/z", "https://a.example/z"},
+        {"https://a.example/x/y", "z?k=v", "https://a.example/x/z?k=v"},
+        {"https://a.example/x/y", "../z", "https://a.example/z"},
+        {"https://a.example/x", "//b.example/z", "https://b.example/z"},
+        {"https://a.example/x", "https://b.example/z#top", "https://b.example/z"},
+        {"https://a.example/x", "https://u:p@b.example/z", "https://b.example/z"},
+        {"http://a.example/x", "https://a.example/x", "https://a.example/x"},
+        {"http://a.example/x", "http://a.example:81/x", "http://a.example:81/x"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -99,25 +99,25 @@ static void target_matches_patterns_of_allowed_hosts(void **state)
         const char *url, *pattern;
         bool matches;
     } cases[] = {
-        {"https://api.example.com",      "api.example.com",  true },
-        {"https://api.example.com",      "API.EXAMPLE.COM",  true },
-        {"https://api.example.com",      "example.com",      false},
-        {"https://api.example.com.evil", "api.example.com",  false},
-        {"https://xapi.example.com",     "api.example.com",  false},
-        {"https://a.example.com",        "*.example.com",    true },
-        {"https://a.b.example.com",      "*.example.com",    true },
-        {"https://example.com",          "*.example.com",    false},
-        {"https://evilexample.com",      "*.example.com",    false},
-        {"https://example.com:8443",     "example.com",      false},
-        {"https://example.com:8443",     "example.com:8443", true },
-        {"https://example.com",          "example.com:443",  true },
-        {"http://example.com",           "example.com",      true },
-        {"http://example.com",           "example.com:443",  false},
-        {"https://[2001:db8::1]",        "[2001:db8::1]",    true },
-        {"https://[2001:db8::1]:1",      "[2001:db8::1]:1",  true },
-        {"https://a.example.com:1",      "*.example.com:1",  true },
-        {"https://a.example.com",        "*.",               false},
-        {"https://a.example.com",        "",                 false},
+        {"https://api.example.com", "api.example.com", true},
+        {"https://api.example.com", "API.EXAMPLE.COM", true},
+        {"https://api.example.com", "example.com", false},
+        {"https://api.example.com.evil", "api.example.com", false},
+        {"https://xapi.example.com", "api.example.com", false},
+        {"https://a.example.com", "*.example.com", true},
+        {"https://a.b.example.com", "*.example.com", true},
+        {"https://example.com", "*.example.com", false},
+        {"https://evilexample.com", "*.example.com", false},
+        {"https://example.com:8443", "example.com", false},
+        {"https://example.com:8443", "example.com:8443", true},
+        {"https://example.com", "example.com:443", true},
+        {"http://example.com", "example.com", true},
+        {"http://example.com", "example.com:443", false},
+        {"https://[2001:db8::1]", "[2001:db8::1]", true},
+        {"https://[2001:db8::1]:1", "[2001:db8::1]:1", true},
+        {"https://a.example.com:1", "*.example.com:1", true},
+        {"https://a.example.com", "*.", false},
+        {"https://a.example.com", "", false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -14,7 +14,7 @@
 
 static struct field fields[] = {
     {.name = "apiKey", .secret = true},
-    {.name = "subdomain"               },
+    {.name = "subdomain"},
     {.name = "empty"},
 };
 static const struct manifest manifest = {.type = "demo", .fields = fields, .field_count = 3};
@@ -48,23 +48,23 @@ static void template_expands_names_functions_and_literals(void **state)
     static const struct {
         const char *template, *text;
     } cases[] = {
-        {"plain",                               "plain"            },
-        {"",                                    ""                 },
-        {"Bearer {apiKey}",                     "Bearer key-eu1"   },
-        {"{ apiKey }",                          "key-eu1"          },
-        {"{base64(apiKey)}",                    "a2V5LWV1MQ=="     },
-        {"{after_last(apiKey,'-')}",            "eu1"              },
-        {"{after_last(apiKey, 'x')}",           "key-eu1"          },
-        {"{default(empty,'fallback')}",         "fallback"         },
-        {"{default(apiKey,'fallback')}",        "key-eu1"          },
-        {"{default(empty,default(empty,'b'))}", "b"                },
-        {"{account.id}/{account.label}",        "acct_1/Shop"      },
-        {"{now}",                               "1700000000"       },
-        {"{empty}",                             ""                 },
-        {"{{ viewer {{ id }} }}",               "{ viewer { id } }"},
-        {"{base64('user:pass')}",               "dXNlcjpwYXNz"     },
-        {"{urlencode('a b&c')}",                "a%20b%26c"        },
-        {"x{apiKey}y{subdomain}z",              "xkey-eu1yacmez"   },
+        {"plain", "plain"},
+        {"", ""},
+        {"Bearer {apiKey}", "Bearer key-eu1"},
+        {"{ apiKey }", "key-eu1"},
+        {"{base64(apiKey)}", "a2V5LWV1MQ=="},
+        {"{after_last(apiKey,'-')}", "eu1"},
+        {"{after_last(apiKey, 'x')}", "key-eu1"},
+        {"{default(empty,'fallback')}", "fallback"},
+        {"{default(apiKey,'fallback')}", "key-eu1"},
+        {"{default(empty,default(empty,'b'))}", "b"},
+        {"{account.id}/{account.label}", "acct_1/Shop"},
+        {"{now}", "1700000000"},
+        {"{empty}", ""},
+        {"{{ viewer {{ id }} }}", "{ viewer { id } }"},
+        {"{base64('user:pass')}", "dXNlcjpwYXNz"},
+        {"{urlencode('a b&c')}", "a%20b%26c"},
+        {"x{apiKey}y{subdomain}z", "xkey-eu1yacmez"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -102,22 +102,22 @@ static void template_refuses_values_that_would_leave_their_place(void **state)
         const char *template, *value;
         enum template_place place;
     } cases[] = {
-        {"https://{subdomain}.example.com", "evil.com/",      PLACE_BASE_URL},
-        {"https://{subdomain}.example.com", "user@evil.com",  PLACE_BASE_URL},
-        {"https://{subdomain}.example.com", "a:80",           PLACE_BASE_URL},
-        {"https://{subdomain}.example.com", "evil.com#",      PLACE_BASE_URL},
-        {"https://{subdomain}.example.com", "evil.com?",      PLACE_BASE_URL},
-        {"https://{subdomain}.example.com", "evil.com\\",     PLACE_BASE_URL},
-        {"https://{subdomain}.example.com", "",               PLACE_BASE_URL},
-        {"{subdomain}",                     "https://a.b/?x", PLACE_BASE_URL},
-        {"{subdomain}",                     "https://a.b/#x", PLACE_BASE_URL},
-        {"{subdomain}",                     "https://a.b/ x", PLACE_BASE_URL},
-        {"{subdomain}",                     "",               PLACE_BASE_URL},
-        {"/{subdomain}/x",                  "..",             PLACE_PATH    },
-        {"/{subdomain}/x",                  ".",              PLACE_PATH    },
-        {"X {subdomain}",                   "a\r\nX-Evil: 1", PLACE_HEADER  },
-        {"X {subdomain}",                   "a\nb",           PLACE_HEADER  },
-        {"X {subdomain}",                   "a\x7f",          PLACE_HEADER  },
+        {"https://{subdomain}.example.com", "evil.com/", PLACE_BASE_URL},
+        {"https://{subdomain}.example.com", "user@evil.com", PLACE_BASE_URL},
+        {"https://{subdomain}.example.com", "a:80", PLACE_BASE_URL},
+        {"https://{subdomain}.example.com", "evil.com#", PLACE_BASE_URL},
+        {"https://{subdomain}.example.com", "evil.com?", PLACE_BASE_URL},
+        {"https://{subdomain}.example.com", "evil.com\\", PLACE_BASE_URL},
+        {"https://{subdomain}.example.com", "", PLACE_BASE_URL},
+        {"{subdomain}", "https://a.b/?x", PLACE_BASE_URL},
+        {"{subdomain}", "https://a.b/#x", PLACE_BASE_URL},
+        {"{subdomain}", "https://a.b/ x", PLACE_BASE_URL},
+        {"{subdomain}", "", PLACE_BASE_URL},
+        {"/{subdomain}/x", "..", PLACE_PATH},
+        {"/{subdomain}/x", ".", PLACE_PATH},
+        {"X {subdomain}", "a\r\nX-Evil: 1", PLACE_HEADER},
+        {"X {subdomain}", "a\nb", PLACE_HEADER},
+        {"X {subdomain}", "a\x7f", PLACE_HEADER},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -134,23 +134,23 @@ static void template_names_what_is_wrong_when_it_is_malformed(void **state)
     static const struct {
         const char *template, *text;
     } cases[] = {
-        {"{apikey}",             "did you mean apiKey?"  },
-        {"{nothing_like_it}",    "is no field"           },
-        {"{token.access_token}", "is no field"           },
-        {"{apiKey",              "closing brace"         },
-        {"apiKey}",              "without an opening one"},
-        {"{}",                   "needs the name"        },
-        {"{ }",                  "needs the name"        },
-        {"{apiKey subdomain}",   "closing brace"         },
-        {"{base64(apiKey}",      "closing parenthesis"   },
-        {"{base64 (apiKey)}",    "names {base64}"        },
-        {"{after_last(apiKey)}", "comma"                 },
-        {"{base64(apiKey,'x')}", "closing parenthesis"   },
-        {"{md5(apiKey)}",        "function that is not"  },
-        {"{'open}",              "closing '"             },
-        {"{base64(",             "needs the name"        },
-        {"{base64()}",           "needs the name"        },
-        {"{-}",                  "needs the name"        },
+        {"{apikey}", "did you mean apiKey?"},
+        {"{nothing_like_it}", "is no field"},
+        {"{token.access_token}", "is no field"},
+        {"{apiKey", "closing brace"},
+        {"apiKey}", "without an opening one"},
+        {"{}", "needs the name"},
+        {"{ }", "needs the name"},
+        {"{apiKey subdomain}", "closing brace"},
+        {"{base64(apiKey}", "closing parenthesis"},
+        {"{base64 (apiKey)}", "names {base64}"},
+        {"{after_last(apiKey)}", "comma"},
+        {"{base64(apiKey,'x')}", "closing parenthesis"},
+        {"{md5(apiKey)}", "function that is not"},
+        {"{'open}", "closing '"},
+        {"{base64(", "needs the name"},
+        {"{base64()}", "needs the name"},
+        {"{-}", "needs the name"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -111,13 +111,13 @@ static const struct relation {
     bool without;
     const char *text; /* of the expectation, for people */
 } relations[] = {
-    [OP_EXISTS] = {exists,   false, "is missing"                         },
-    [OP_ABSENT] = {NULL,     true,  "is there"                           },
-    [OP_EQ] = {is_equal, false, "is not the expected value"          },
-    [OP_NE] = {is_other, true,  "has a value that it should not have"},
-    [OP_IN] = {is_in,    false, "is none of the expected values"     },
-    [OP_CONTAINS] = {contains, false, "does not contain what is expected"  },
-    [OP_REGEX] = {matches,  false, "does not have the expected form"    },
+    [OP_EXISTS] = {exists, false, "is missing"},
+    [OP_ABSENT] = {NULL, true, "is there"},
+    [OP_EQ] = {is_equal, false, "is not the expected value"},
+    [OP_NE] = {is_other, true, "has a value that it should not have"},
+    [OP_IN] = {is_in, false, "is none of the expected values"},
+    [OP_CONTAINS] = {contains, false, "does not contain what is expected"},
+    [OP_REGEX] = {matches, false, "does not have the expected form"},
 };
 
 static bool holds(const struct plan_condition *c, const json_t *json)
@@ -296,14 +296,14 @@ static void by_status(const struct judgement *j)
         enum result_code code;
         const char *text;
     } defaults[] = {
-        {401, 401, RESULT_INVALID_CREDENTIALS,  "The service does not accept these credentials (HTTP 401)."},
-        {402, 402, RESULT_QUOTA_EXCEEDED,       "The account's quota or balance is used up (HTTP 402)."    },
-        {403, 403, RESULT_INSUFFICIENT_SCOPE,   "These credentials may not do this (HTTP 403)."            },
-        {404, 404, RESULT_MISCONFIGURED,        "The service has nothing at this address (HTTP 404)."      },
-        {408, 408, RESULT_TIMEOUT,              "The service gave up waiting (HTTP 408)."                  },
-        {429, 429, RESULT_RATE_LIMITED,         "The service asks for fewer requests (HTTP 429)."          },
-        {500, 599, RESULT_PROVIDER_UNAVAILABLE, "The service has a failure of its own (HTTP 5xx)."         },
-        {0,   999, RESULT_UNEXPECTED_RESPONSE,  "The service answered with a status that was not expected."},
+        {401, 401, RESULT_INVALID_CREDENTIALS, "The service does not accept these credentials (HTTP 401)."},
+        {402, 402, RESULT_QUOTA_EXCEEDED, "The account's quota or balance is used up (HTTP 402)."},
+        {403, 403, RESULT_INSUFFICIENT_SCOPE, "These credentials may not do this (HTTP 403)."},
+        {404, 404, RESULT_MISCONFIGURED, "The service has nothing at this address (HTTP 404)."},
+        {408, 408, RESULT_TIMEOUT, "The service gave up waiting (HTTP 408)."},
+        {429, 429, RESULT_RATE_LIMITED, "The service asks for fewer requests (HTTP 429)."},
+        {500, 599, RESULT_PROVIDER_UNAVAILABLE, "The service has a failure of its own (HTTP 5xx)."},
+        {0, 999, RESULT_UNEXPECTED_RESPONSE, "The service answered with a status that was not expected."},
     };
     size_t i = 0;
     while (j->answer->status < defaults[i].from || j->answer->status > defaults[i].to)

@@ -199,10 +199,7 @@ static pb_err read_condition(const struct place *p, const json_t *json, struct p
 {
     const json_t *pointer, *op;
     const struct member members[] = {
-        {"pointer", TEXT, true,  &pointer },
-        {"op",      TEXT, true,  &op      },
-        {"value",   ANY,  false, &c->value}
-    };
+        {"pointer", TEXT, true, &pointer}, {"op", TEXT, true, &op}, {"value", ANY, false, &c->value}};
     pb_err err = READ(p, json, members);
     if (err)
         return err;
@@ -250,10 +247,7 @@ static pb_err read_code(const struct place *p, const json_t *code, enum result_c
 static pb_err read_header_rule(const struct place *p, const json_t *header, struct plan_rule *rule)
 {
     const json_t *name = NULL, *value = NULL;
-    const struct member members[] = {
-        {"name",  TEXT, true,  &name },
-        {"value", TEXT, false, &value}
-    };
+    const struct member members[] = {{"name", TEXT, true, &name}, {"value", TEXT, false, &value}};
     struct place q = below(p, "header");
     pb_err err = header ? READ(&q, header, members) : PB_OK;
     if (err)
@@ -276,13 +270,10 @@ static pb_err read_rule(const struct place *p, const json_t *json, struct plan_r
 {
     const json_t *status, *header, *conditions, *body, *code, *message, *field;
     const struct member members[] = {
-        {"status",       ARRAY,  false, &status    },
-        {"header",       OBJECT, false, &header    },
-        {"json",         ARRAY,  false, &conditions},
-        {"bodyContains", TEXT,   false, &body      },
-        {"code",         TEXT,   true,  &code      },
-        {"message",      TEXT,   false, &message   },
-        {"field",        TEXT,   false, &field     },
+        {"status", ARRAY, false, &status},   {"header", OBJECT, false, &header},
+        {"json", ARRAY, false, &conditions}, {"bodyContains", TEXT, false, &body},
+        {"code", TEXT, true, &code},         {"message", TEXT, false, &message},
+        {"field", TEXT, false, &field},
     };
     pb_err err = READ(p, json, members);
     if (err)
@@ -317,10 +308,7 @@ static pb_err read_warning(const struct place *p, const json_t *json, struct pla
 {
     const json_t *conditions, *code, *text;
     const struct member members[] = {
-        {"json", ARRAY, true, &conditions},
-        {"code", TEXT,  true, &code      },
-        {"text", TEXT,  true, &text      }
-    };
+        {"json", ARRAY, true, &conditions}, {"code", TEXT, true, &code}, {"text", TEXT, true, &text}};
     pb_err err = READ(p, json, members);
     if (err)
         return err;
@@ -358,12 +346,9 @@ static pb_err read_request(const struct place *p, const json_t *json, struct pla
 {
     const json_t *method, *path;
     const struct member members[] = {
-        {"method",  TEXT,      true,  &method       },
-        {"path",    TEXT,      true,  &path         },
-        {"query",   TEMPLATES, false, &step->query  },
-        {"headers", TEMPLATES, false, &step->headers},
-        {"json",    ANY,       false, &step->json   },
-        {"form",    TEMPLATES, false, &step->form   },
+        {"method", TEXT, true, &method},           {"path", TEXT, true, &path},
+        {"query", TEMPLATES, false, &step->query}, {"headers", TEMPLATES, false, &step->headers},
+        {"json", ANY, false, &step->json},         {"form", TEMPLATES, false, &step->form},
     };
     pb_err err = READ(p, json, members);
     if (err)
@@ -378,11 +363,9 @@ static pb_err read_request(const struct place *p, const json_t *json, struct pla
 static pb_err read_expect(const struct place *p, const json_t *json, struct plan_step *step)
 {
     const json_t *status = NULL, *content_type = NULL, *conditions = NULL;
-    const struct member members[] = {
-        {"status",      ARRAY, false, &status      },
-        {"contentType", TEXT,  false, &content_type},
-        {"json",        ARRAY, false, &conditions  }
-    };
+    const struct member members[] = {{"status", ARRAY, false, &status},
+                                     {"contentType", TEXT, false, &content_type},
+                                     {"json", ARRAY, false, &conditions}};
     pb_err err = json ? READ(p, json, members) : PB_OK;
     if (err)
         return err;
@@ -395,10 +378,7 @@ static pb_err read_expect(const struct place *p, const json_t *json, struct plan
 static pb_err read_extract(const struct place *p, const json_t *json, struct plan_step *step)
 {
     const json_t *id = NULL, *label = NULL;
-    const struct member members[] = {
-        {"accountId",    TEXT, false, &id   },
-        {"accountLabel", TEXT, false, &label}
-    };
+    const struct member members[] = {{"accountId", TEXT, false, &id}, {"accountLabel", TEXT, false, &label}};
     pb_err err = json ? READ(p, json, members) : PB_OK;
     if (err)
         return err;
@@ -412,13 +392,13 @@ static pb_err read_step(const struct place *p, const json_t *json, struct plan_s
 {
     const json_t *id, *identity, *request, *expect, *errors, *extract, *warnings;
     const struct member members[] = {
-        {"id",       TEXT,    true,  &id      },
+        {"id", TEXT, true, &id},
         {"identity", BOOLEAN, false, &identity},
-        {"request",  OBJECT,  true,  &request },
-        {"expect",   OBJECT,  false, &expect  },
-        {"errors",   ARRAY,   false, &errors  },
-        {"extract",  OBJECT,  false, &extract },
-        {"warnings", ARRAY,   false, &warnings},
+        {"request", OBJECT, true, &request},
+        {"expect", OBJECT, false, &expect},
+        {"errors", ARRAY, false, &errors},
+        {"extract", OBJECT, false, &extract},
+        {"warnings", ARRAY, false, &warnings},
     };
     pb_err err = READ(p, json, members);
     if (err)
@@ -481,11 +461,11 @@ static pb_err read_http(const struct place *p, const json_t *json, struct plan *
 {
     const json_t *base, *hosts, *timeout, *user_host;
     const struct member members[] = {
-        {"baseUrl",      TEXT,      true,  &base         },
-        {"allowedHosts", ARRAY,     false, &hosts        },
-        {"headers",      TEMPLATES, false, &plan->headers},
-        {"timeoutMs",    NUMBER,    false, &timeout      },
-        {"userHost",     BOOLEAN,   false, &user_host    },
+        {"baseUrl", TEXT, true, &base},
+        {"allowedHosts", ARRAY, false, &hosts},
+        {"headers", TEMPLATES, false, &plan->headers},
+        {"timeoutMs", NUMBER, false, &timeout},
+        {"userHost", BOOLEAN, false, &user_host},
     };
     pb_err err = READ(p, json, members);
     if (err)
@@ -510,11 +490,11 @@ static const struct scheme {
     enum auth_scheme scheme;
     const char *members[3]; /* name, value, password */
 } schemes[] = {
-    {"none",   AUTH_NONE,   {NULL, NULL, NULL}            },
-    {"bearer", AUTH_BEARER, {NULL, "token", NULL}         },
-    {"basic",  AUTH_BASIC,  {NULL, "username", "password"}},
-    {"header", AUTH_HEADER, {"name", "value", NULL}       },
-    {"query",  AUTH_QUERY,  {"name", "value", NULL}       },
+    {"none", AUTH_NONE, {NULL, NULL, NULL}},
+    {"bearer", AUTH_BEARER, {NULL, "token", NULL}},
+    {"basic", AUTH_BASIC, {NULL, "username", "password"}},
+    {"header", AUTH_HEADER, {"name", "value", NULL}},
+    {"query", AUTH_QUERY, {"name", "value", NULL}},
 };
 
 static const struct scheme *find_scheme(const char *name)
@@ -528,10 +508,7 @@ static const struct scheme *find_scheme(const char *name)
 static pb_err read_one_auth(const struct place *p, const json_t *json, struct plan *plan)
 {
     const json_t *found[3] = {NULL};
-    struct member members[5] = {
-        {"scheme", TEXT,  true,  NULL},
-        {"also",   ARRAY, false, NULL}
-    };
+    struct member members[5] = {{"scheme", TEXT, true, NULL}, {"also", ARRAY, false, NULL}};
     size_t count = 2;
     const char *name = text_of(json_object_get(json, "scheme"));
     const struct scheme *scheme = name ? find_scheme(name) : NULL;
@@ -572,13 +549,11 @@ static pb_err read_auth(const struct place *p, const json_t *json, struct plan *
 static pb_err read_rate_limit(const struct place *p, const json_t *json, struct plan *plan)
 {
     const json_t *after = NULL, *at = NULL;
-    const struct member members[] = {
-        {"perSecond",   ANY,    false, NULL  },
-        {"concurrency", NUMBER, false, NULL  },
-        {"after",       ARRAY,  false, &after},
-        {"at",          ARRAY,  false, &at   },
-        {"remaining",   TEXT,   false, NULL  }
-    };
+    const struct member members[] = {{"perSecond", ANY, false, NULL},
+                                     {"concurrency", NUMBER, false, NULL},
+                                     {"after", ARRAY, false, &after},
+                                     {"at", ARRAY, false, &at},
+                                     {"remaining", TEXT, false, NULL}};
     pb_err err = json ? READ(p, json, members) : PB_OK;
     struct place at_after = below(p, "after"), at_at = below(p, "at");
     if (!err && after)
@@ -591,12 +566,10 @@ static pb_err read_rate_limit(const struct place *p, const json_t *json, struct 
 static pb_err read_test(const struct place *p, const json_t *json, struct plan *plan)
 {
     const json_t *steps, *rate;
-    const struct member members[] = {
-        {"steps",         ARRAY,  true,  &steps},
-        {"rateLimit",     OBJECT, false, &rate },
-        {"sideEffects",   TEXT,   false, NULL  },
-        {"intervalHours", ANY,    false, NULL  }
-    };
+    const struct member members[] = {{"steps", ARRAY, true, &steps},
+                                     {"rateLimit", OBJECT, false, &rate},
+                                     {"sideEffects", TEXT, false, NULL},
+                                     {"intervalHours", ANY, false, NULL}};
     pb_err err = READ(p, json, members);
     struct place at_steps = below(p, "steps"), at_rate = below(p, "rateLimit");
     if (!err)

@@ -90,10 +90,10 @@ static const struct function {
     size_t args;
     void (*call)(const struct buf *args, struct buf *out);
 } functions[] = {
-    {"base64",     1, fn_base64    },
-    {"urlencode",  1, fn_urlencode },
+    {"base64", 1, fn_base64},
+    {"urlencode", 1, fn_urlencode},
     {"after_last", 2, fn_after_last},
-    {"default",    2, fn_default   },
+    {"default", 2, fn_default},
 };
 
 static const struct function *find_function(const char *name)
