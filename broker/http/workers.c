@@ -1,0 +1,28 @@
+#include "broker/broker.h"
+#include "broker/http/routes.h"
+#include "broker/links.h"
+#include "common/clock.h"
+
+static json_t *time_ago(uint64_t ago_ms)
+{
+    char text[CLOCK_TEXT_BYTES];
+    clock_text(clock_wall_ms() - (int64_t)ago_ms, text);
+    return json_string(text);
+}
+
+static void add(void *arg, const struct links_worker *w)
+{
+    json_array_append_new(arg, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o, s:o, s:I}", "id", w->id,
+                                         "name", w->name, "version", w->version, "capacity",
+                                         (json_int_t)w->capacity, "running", (json_int_t)w->running, "free",
+                                         (json_int_t)w->free, "draining", w->draining, "joinedAt",
+                                         time_ago(w->joined_ago_ms), "lastHeardAt", time_ago(w->heard_ago_ms),
+                                         "attemptsSent", (json_int_t)w->attempts_sent));
+}
+
+void workers_list(struct http_request *r)
+{
+    json_t *items = json_array();
+    links_each_worker(r->broker->links, r->broker->now_ms, add, items);
+    http_answer_json(r, 200, json_pack("{s:o, s:n}", "items", items, "next"));
+}
