@@ -336,19 +336,29 @@ uint64_t intake_tick(struct broker *b)
     return b->intake->late ? b->now_ms : next_ms;
 }
 
+/* What was accepted stays so: the job goes on after the next start. */
+static void close_awaited(struct awaited *a)
+{
+    while (a->waiters) {
+        struct waiter *w = a->waiters;
+        struct intake_answer accepted = {.job = a->job, .state = JOB_WAITING};
+        struct intake_answer closing = {.err = PB_E_CLOSED, .why = refusal(PB_E_CLOSED)};
+        a->waiters = w->next;
+        answer(w, w->accepted ? &accepted : &closing);
+    }
+    free(a);
+}
+
 void intake_close(struct broker *b)
 {
     struct awaited *a, *next;
-    struct intake_answer closing = {.err = PB_E_CLOSED, .why = refusal(PB_E_CLOSED)};
     if (!b->intake)
         return;
     answer_all_late(b->intake);
     HASH_ITER(hh, b->intake->by_job, a, next)
     {
-        struct waiter *all = a->waiters;
         HASH_DEL(b->intake->by_job, a);
-        free(a);
-        answer_all(all, &closing);
+        close_awaited(a);
     }
     free(b->intake);
     b->intake = NULL;

@@ -21,7 +21,7 @@ struct intake_answer {
     const char *why;    /* with err: a sentence; else NULL */
 };
 
-/* Called exactly once, never from within intake_submit() or intake_wait(). */
+/* Called exactly once; never from within intake_submit() or intake_wait(), unless memory is out. */
 typedef void intake_done(void *arg, const struct intake_answer *answer);
 
 /* Takes what *job points to (payload), also on failure. wait_ms 0 answers as soon as the job is durable;
@@ -47,7 +47,7 @@ struct intake;
 pb_err intake_open(struct intake **out) PB_CHECKED;
 /* Answers whose time is over; gives the time of the next one. */
 uint64_t intake_tick(struct broker *b);
-/* Answers everyone who still waits with PB_E_CLOSED. */
+/* Answers everyone who still waits: accepted and not finished, or PB_E_CLOSED. */
 void intake_close(struct broker *b);
 
 #endif

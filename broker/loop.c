@@ -96,6 +96,7 @@ void loop_run(struct broker *b)
     uint64_t until_ms = b->now_ms + DRAIN_MS;
     while (!journal_is_idle(b->journal) && b->now_ms < until_ms)
         turn(b);
+    b->loop->due_ms = 0; /* what the last commits brought goes out now */
     turn(b);
 }
 

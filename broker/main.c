@@ -12,6 +12,7 @@
 #include "broker/payloads.h"
 #include "broker/reader.h"
 #include "common/channel.h"
+#include "common/clock.h"
 #include "common/config.h"
 #include "common/secret.h"
 #include "common/store.h"
@@ -123,6 +124,7 @@ static pb_err open_board(struct broker *b, struct store *store, struct pb_why *w
         .jobs_max = LIMIT_JOBS_LIVE,
     };
     randombytes_buf(&settings.seed, sizeof settings.seed);
+    b->now_ms = clock_mono_ms(); /* no turn of the loop has set it yet, and loading takes it */
     pb_err err = board_new(&settings, &b->board);
     if (!err)
         err = effects_open(&b->effects);
