@@ -1,0 +1,73 @@
+/* What every command of `patchbay` is given, and the steps they share. */
+#ifndef PB_CLIENT_H
+#define PB_CLIENT_H
+
+#include "common/client/access.h"
+#include "common/client/api.h"
+#include "common/client/args.h"
+#include "common/client/term.h"
+
+#include <stdio.h>
+
+#define CLIENT_DONE        0
+#define CLIENT_NO          1 /* the answer is no */
+#define CLIENT_USAGE       2
+#define CLIENT_UNREACHABLE 3
+
+#define CLIENT_ID_BYTES 40 /* an integration's or job's id, and a NUL */
+
+struct client {
+    struct settings settings;
+    struct access access;
+    struct term term;
+    struct api *api;
+    const char *command; /* for messages */
+};
+
+/* Opens access and api: for commands that ask the broker. Gives an exit status; what is wrong has been said.
+ */
+int client_open(struct client *c);
+
+/* Sends r. CLIENT_DONE: *out is an answer below 400, the caller's to fini. Else what is wrong has been said
+ * (with
+ * --json the problem document, as it came) and the exit status is given. */
+int client_call(struct client *c, const struct api_request *r, struct api_answer *out);
+/* The same, but leaves refusals to the caller: only that no answer came is an error. */
+int client_ask(struct client *c, const struct api_request *r, struct api_answer *out);
+/* Says a refusal of the broker on out: standard output where it is the command's answer, else standard error.
+ * With --json it is printed as it came. Gives CLIENT_NO. */
+int client_refused(struct client *c, const struct api_answer *a, FILE *out);
+
+/* "patchbay setup: AT: TEXT" on standard error; gives exit. */
+int client_fail(const struct client *c, int exit, const struct pb_why *why);
+int client_say(const struct client *c, int exit, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Prints the document on standard output: for --json. */
+void client_print_json(const struct client *c, const json_t *json);
+
+/* The record that operand names, by id or by name; *out is the caller's to json_decref. */
+int client_find(struct client *c, const char *operand, json_t **out);
+
+/* Calls visit for each item of a paged list; path may have a query already. Stops at visit's first false. */
+int client_list(struct client *c, const char *path, bool (*visit)(void *arg, json_t *item), void *arg);
+
+/* Waits until the job has ended, but not past until_ms (monotonic); *job is replaced by its last state. A job
+ * that has not ended is said and gives CLIENT_NO. */
+int client_follow(struct client *c, json_t **job, uint64_t until_ms);
+
+/* Appends "?type=stripe&..." of the filters that are set. */
+void client_filter(const struct settings *s, struct buf *path);
+
+/* A member's text, or that of a member's member; NULL: none. Lent by the document. */
+const char *json_text_at(const json_t *object, const char *key);
+const char *json_text_in(const json_t *object, const char *outer, const char *key);
+long long json_int_at(const json_t *object, const char *key); /* 0: none */
+
+/* -- the commands -- */
+
+extern const struct command command_up, command_types, command_setup, command_list, command_show, command_rm,
+    command_validate, command_revalidate, command_workers, command_keys_init;
+extern const struct args_tables client_tables;
+
+#endif

@@ -1,0 +1,111 @@
+/* patchbay workers and patchbay keys init: what runs, and what it needs. */
+#include "common/client/client.h"
+#include "common/keyring.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define AT(field) offsetof(struct settings, field)
+#define COUNT(t)  (sizeof(t) / sizeof((t)[0]))
+
+/* -- workers -- */
+
+static const struct column columns[] = {{"NAME", true, false},     {"ID", false, false},
+                                        {"VERSION", false, false}, {"STATE", false, true},
+                                        {"RUNNING", false, false}, {"CAPACITY", false, false},
+                                        {"JOINED", false, false},  {"LAST HEARD", false, false}};
+
+struct listing {
+    struct table table;
+    json_t *items;
+};
+
+static void add_number(struct table *t, const json_t *item, const char *key)
+{
+    if (json_object_get(item, key))
+        table_addf(t, "%lld", json_int_at(item, key));
+    else
+        table_add(t, NULL);
+}
+
+static bool visit(void *arg, json_t *item)
+{
+    struct listing *l = arg;
+    json_array_append(l->items, item);
+    table_add(&l->table, json_text_at(item, "name"));
+    table_add(&l->table, json_text_at(item, "id"));
+    table_add(&l->table, json_text_at(item, "version"));
+    table_add(&l->table, json_is_true(json_object_get(item, "draining")) ? "draining" : "active");
+    add_number(&l->table, item, "running");
+    add_number(&l->table, item, "capacity");
+    table_add_time(&l->table, json_text_at(item, "joinedAt"));
+    table_add_time(&l->table, json_text_at(item, "lastHeardAt"));
+    return !l->table.failed;
+}
+
+static void print_workers(struct client *c, struct listing *l)
+{
+    struct buf b;
+    buf_init(&b, 16 * 1024 * 1024);
+    if (c->settings.json) {
+        json_t *all = json_pack("{s:O}", "items", l->items);
+        client_print_json(c, all);
+        json_decref(all);
+    } else if (!l->table.cell_count) {
+        puts("no worker is connected; patchbay up starts some, patchbay-worker one");
+    } else {
+        table_render(&l->table, term_width(&c->term), c->term.color, &b);
+        term_print(&b);
+    }
+    buf_fini(&b);
+}
+
+static int run_workers(struct client *c)
+{
+    struct listing l = {.items = json_array()};
+    table_init(&l.table, columns, COUNT(columns));
+    int status = client_open(c);
+    if (!status)
+        status = client_list(c, "/v1/workers", visit, &l);
+    if (!status)
+        print_workers(c, &l);
+    table_fini(&l.table);
+    json_decref(l.items);
+    return status;
+}
+
+/* -- keys init -- */
+
+static int run_keys_init(struct client *c)
+{
+    struct pb_why why = {0};
+    char *path = NULL;
+    if (asprintf(&path, "%s%s", c->settings.keyring ? c->settings.keyring : c->settings.data_dir,
+                 c->settings.keyring ? "" : "/keyring") < 0)
+        return client_say(c, CLIENT_NO, "out of memory");
+    pb_err err = keyring_create(path, &why);
+    int status = err ? client_fail(c, CLIENT_NO, &why) : CLIENT_DONE;
+    if (!status && !c->settings.json)
+        printf("ok  a new key in %s\n    keep a copy in a safe place: without it no stored credential can be "
+               "read\n",
+               path);
+    free(path);
+    return status;
+}
+
+static const struct option keys_options[] = {
+    {"keyring", OPTION_TEXT, AT(keyring), NULL, 0, 0, "FILE",
+     "where to make it (default: keyring in the data folder)"},
+};
+
+const struct command command_workers = {
+    .name = "workers", .arguments = "", .summary = "the workers and what they do", .run = run_workers};
+const struct command command_keys_init = {.name = "keys init",
+                                          .arguments = "",
+                                          .summary = "make the file of master keys that workers read",
+                                          .details =
+                                              "Never over an existing file. patchbay up does it by itself.",
+                                          .options = keys_options,
+                                          .option_count = COUNT(keys_options),
+                                          .run = run_keys_init};

@@ -1,0 +1,22 @@
+#include "common/client/client.h"
+
+#include <stddef.h>
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct option common[] = {
+    {"url", OPTION_TEXT, AT(url), NULL, 0, 0, "URL",
+     "the broker's address (default: " ACCESS_URL_DEFAULT ")"},
+    {"data-dir", OPTION_TEXT, AT(data_dir), NULL, 0, 0, "DIR",
+     "the data folder of a broker on this machine (default: data)"},
+    {"json", OPTION_FLAG, AT(json), NULL, 0, 0, NULL, "print the broker's JSON, for programs"},
+    {"no-color", OPTION_FLAG, AT(no_color), NULL, 0, 0, NULL, "no colours (as with NO_COLOR set)"},
+};
+
+static const struct command *const commands[] = {
+    &command_up, &command_types,    &command_setup,      &command_list,    &command_show,
+    &command_rm, &command_validate, &command_revalidate, &command_workers, &command_keys_init,
+};
+
+const struct args_tables client_tables = {common, sizeof common / sizeof common[0], commands,
+                                          sizeof commands / sizeof commands[0]};
