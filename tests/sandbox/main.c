@@ -91,12 +91,12 @@ static const struct flag {
     bool (*set)(struct options *o, const char *text);
     const char *does;
 } flags[] = {
-    {"https-port", "N",    set_https_port, "port for HTTPS; 0, the default, for any free one"         },
-    {"http-port",  "N",    set_http_port,  "port for HTTP; 0, the default, for any free one"          },
-    {"ca-file",    "FILE", set_ca_file,    "write the certificate authority's certificate here (PEM)" },
-    {"host",       "NAME", add_host,       "one more name for the server certificate; may be repeated"},
-    {"latency-ms", "N",    set_latency,    "wait this long before each answer"                        },
-    {"help",       NULL,   set_help,       "print this and stop"                                      },
+    {"https-port", "N", set_https_port, "port for HTTPS; 0, the default, for any free one"},
+    {"http-port", "N", set_http_port, "port for HTTP; 0, the default, for any free one"},
+    {"ca-file", "FILE", set_ca_file, "write the certificate authority's certificate here (PEM)"},
+    {"host", "NAME", add_host, "one more name for the server certificate; may be repeated"},
+    {"latency-ms", "N", set_latency, "wait this long before each answer"},
+    {"help", NULL, set_help, "print this and stop"},
 };
 
 enum { FLAG_COUNT = sizeof flags / sizeof flags[0] };
@@ -205,10 +205,7 @@ static int serve(const struct options *o, const struct cert *cert, const sigset_
 int main(int argc, char **argv)
 {
     pid_t parent = getppid();
-    struct options o = {
-        .names = {"api.stripe.com", "slack.com", "localhost"},
-          .name_count = 3
-    };
+    struct options o = {.names = {"api.stripe.com", "slack.com", "localhost"}, .name_count = 3};
     struct cert cert = {0};
     sigset_t ends;
     const char *error;

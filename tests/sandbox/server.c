@@ -113,8 +113,8 @@ static const struct control {
     const char *method, *path;
     struct reply (*run)(struct server *s);
 } controls[] = {
-    {"GET",  "/__sandbox/requests", control_requests},
-    {"POST", "/__sandbox/reset",    control_reset   },
+    {"GET", "/__sandbox/requests", control_requests},
+    {"POST", "/__sandbox/reset", control_reset},
 };
 
 static const struct control *control_find(const char *method, const char *path)
@@ -238,9 +238,9 @@ static struct MHD_Daemon *listen_on(struct server *s, uint16_t port, const struc
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_KEY,  0, cert ? cert->leaf_key_pem : NULL},
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, cert ? cert->leaf_pem : NULL    },
-        {MHD_OPTION_END,            0, NULL                            },
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, cert ? cert->leaf_key_pem : NULL},
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, cert ? cert->leaf_pem : NULL},
+        {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(flags, port, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &at,
                             MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT,

@@ -9,17 +9,12 @@ struct refusal {
 };
 
 static const struct refusal refusals[ANSWER_COUNT] = {
-    [ANSWER_BAD] = {200, "invalid_auth"       },
-      [ANSWER_MISSING] = {200, "not_authed"         },
-    [ANSWER_REVOKED] = {200, "token_revoked"      },
-      [ANSWER_EXPIRED] = {200, "token_expired"      },
-    [ANSWER_INACTIVE] = {200, "account_inactive"   },
-      [ANSWER_SCOPE] = {200, "missing_scope"      },
-    [ANSWER_NO_ROUTE] = {200, "unknown_method"     },
-      [ANSWER_LIMIT] = {429, "ratelimited"        },
-    [ANSWER_ERROR500] = {500, "internal_error"     },
-      [ANSWER_ERROR503] = {503, "service_unavailable"},
-    [ANSWER_ECHO] = {401, "invalid_auth"       },
+    [ANSWER_BAD] = {200, "invalid_auth"},          [ANSWER_MISSING] = {200, "not_authed"},
+    [ANSWER_REVOKED] = {200, "token_revoked"},     [ANSWER_EXPIRED] = {200, "token_expired"},
+    [ANSWER_INACTIVE] = {200, "account_inactive"}, [ANSWER_SCOPE] = {200, "missing_scope"},
+    [ANSWER_NO_ROUTE] = {200, "unknown_method"},   [ANSWER_LIMIT] = {429, "ratelimited"},
+    [ANSWER_ERROR500] = {500, "internal_error"},   [ANSWER_ERROR503] = {503, "service_unavailable"},
+    [ANSWER_ECHO] = {401, "invalid_auth"},
 };
 
 /* An id as Slack makes them: a letter for the kind, then capitals and digits. */

@@ -74,16 +74,16 @@ static struct reply answer_inactive(const struct ask *ask)
 
 /* Stripe makes no difference between a key that was deleted and one that never was. */
 static const struct refusal refusals[ANSWER_COUNT] = {
-    [ANSWER_BAD] = {401, MASKED, BAD_REQUEST, NULL,              "Invalid API Key provided"   },
-    [ANSWER_REVOKED] = {401, MASKED, BAD_REQUEST, NULL,              "Invalid API Key provided"   },
-    [ANSWER_ECHO] = {401, WHOLE,  BAD_REQUEST, NULL,              "Invalid API Key provided"   },
-    [ANSWER_EXPIRED] = {401, MASKED, BAD_REQUEST, "api_key_expired", "Expired API Key provided"   },
-    [ANSWER_MISSING] = {401, NO_KEY, BAD_REQUEST, NULL,              "No API key was sent"        },
-    [ANSWER_SCOPE] = {403, MASKED, BAD_REQUEST, NULL,              "The key lacks a permission" },
-    [ANSWER_LIMIT] = {429, NO_KEY, BAD_REQUEST, "rate_limit",      "Request rate limit exceeded"},
-    [ANSWER_ERROR500] = {500, NO_KEY, "api_error", NULL,              "An unknown error occurred"  },
-    [ANSWER_ERROR503] = {503, NO_KEY, "api_error", NULL,              "The service is unavailable" },
-    [ANSWER_NO_ROUTE] = {404, NO_KEY, BAD_REQUEST, NULL,              "Unrecognized request URL"   },
+    [ANSWER_BAD] = {401, MASKED, BAD_REQUEST, NULL, "Invalid API Key provided"},
+    [ANSWER_REVOKED] = {401, MASKED, BAD_REQUEST, NULL, "Invalid API Key provided"},
+    [ANSWER_ECHO] = {401, WHOLE, BAD_REQUEST, NULL, "Invalid API Key provided"},
+    [ANSWER_EXPIRED] = {401, MASKED, BAD_REQUEST, "api_key_expired", "Expired API Key provided"},
+    [ANSWER_MISSING] = {401, NO_KEY, BAD_REQUEST, NULL, "No API key was sent"},
+    [ANSWER_SCOPE] = {403, MASKED, BAD_REQUEST, NULL, "The key lacks a permission"},
+    [ANSWER_LIMIT] = {429, NO_KEY, BAD_REQUEST, "rate_limit", "Request rate limit exceeded"},
+    [ANSWER_ERROR500] = {500, NO_KEY, "api_error", NULL, "An unknown error occurred"},
+    [ANSWER_ERROR503] = {503, NO_KEY, "api_error", NULL, "The service is unavailable"},
+    [ANSWER_NO_ROUTE] = {404, NO_KEY, BAD_REQUEST, NULL, "Unrecognized request URL"},
 };
 
 static struct reply answer_refusal(const struct ask *ask, const struct refusal *refusal)

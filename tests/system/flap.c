@@ -1,6 +1,7 @@
-/* patchbay-flap: workers that come and go. Each session says hello and joins as a real worker does; then raw peers connect to
- * its jobs address several times and leave: at once, after the handshake, or a moment later. That is what tears a naive
- * PUSH socket apart (common/push.h). For tests/system/test_flap.py, against a live broker. */
+/* patchbay-flap: workers that come and go. Each session says hello and joins as a real worker does; then raw
+ * peers connect to its jobs address several times and leave: at once, after the handshake, or a moment later.
+ * That is what tears a naive PUSH socket apart (common/push.h). For tests/system/test_flap.py, against a live
+ * broker. */
 #include "common/channel.h"
 #include "common/limits.h"
 
@@ -52,9 +53,10 @@ static bool say_hello(nng_socket members, struct channel *channel)
     nng_msg *answer = NULL;
     bool ok = false;
     buf_init(&b, 1024);
-    if (channel_greet(flapper.psk, &hello) == PB_OK && wire_pack_hello(&hello.hello, &b) == PB_OK && ask(members, &b, &answer) &&
-        wire_read(nng_msg_body(answer), nng_msg_len(answer), &m) == PB_OK) {
-        ok = m.kind == WIRE_WELCOME && channel_take_welcome(flapper.psk, &hello, &m.welcome, channel) == PB_OK;
+    if (channel_greet(flapper.psk, &hello) == PB_OK && wire_pack_hello(&hello.hello, &b) == PB_OK &&
+        ask(members, &b, &answer) && wire_read(nng_msg_body(answer), nng_msg_len(answer), &m) == PB_OK) {
+        ok =
+            m.kind == WIRE_WELCOME && channel_take_welcome(flapper.psk, &hello, &m.welcome, channel) == PB_OK;
         wire_fini(&m);
     }
     nng_msg_free(answer);
@@ -90,7 +92,8 @@ static bool join(nng_socket members, struct channel *channel, char jobs[256])
     memcpy(join.seal_key, flapper.seal_key, sizeof join.seal_key);
     buf_init(&plain, 4096);
     buf_init(&frame, 8192);
-    bool ok = wire_pack_join(&join, &plain) == PB_OK && channel_seal(channel, plain.data, plain.len, &frame) == PB_OK &&
+    bool ok = wire_pack_join(&join, &plain) == PB_OK &&
+              channel_seal(channel, plain.data, plain.len, &frame) == PB_OK &&
               ask(members, &frame, &answer) && read_joined(channel, answer, jobs);
     nng_msg_free(answer);
     buf_fini(&plain);
@@ -109,7 +112,8 @@ static bool open_session(char jobs[256])
         return false;
     nng_socket_set_ms(members, NNG_OPT_RECVTIMEO, ANSWER_MS);
     nng_socket_set_ms(members, NNG_OPT_SENDTIMEO, ANSWER_MS);
-    bool ok = nng_dial(members, url, NULL, 0) == 0 && say_hello(members, &channel) && join(members, &channel, jobs);
+    bool ok =
+        nng_dial(members, url, NULL, 0) == 0 && say_hello(members, &channel) && join(members, &channel, jobs);
     nng_close(members);
     return ok;
 }
@@ -131,7 +135,9 @@ static int dial_tcp(const char *port)
 static int dial_ipc(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    if (strlen(path) >= sizeof to.sun_path)
+        return -1;
+    memcpy(to.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
         close(fd);
@@ -182,7 +188,8 @@ static void *run(void *unused)
 static bool read_key(const char *hex)
 {
     size_t len = 0;
-    return sodium_hex2bin(flapper.seal_key, sizeof flapper.seal_key, hex, strlen(hex), NULL, &len, NULL) == 0 &&
+    return sodium_hex2bin(flapper.seal_key, sizeof flapper.seal_key, hex, strlen(hex), NULL, &len, NULL) ==
+               0 &&
            len == sizeof flapper.seal_key;
 }
 
