@@ -29,6 +29,8 @@ void buf_reset(struct buf *b)
 {
     b->len = 0;
     b->failed = false;
+    if (b->data)
+        b->data[0] = 0;
 }
 
 static bool reserve(struct buf *b, size_t more)

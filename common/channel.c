@@ -255,7 +255,8 @@ pb_err channel_seal(struct channel *c, const uint8_t *plain, size_t len, struct 
 pb_err channel_open(struct channel *c, const struct wire_sealed *sealed, struct buf *plain)
 {
     struct framing f;
-    if (sealed->counter <= c->seen || sealed->box.len < crypto_aead_xchacha20poly1305_ietf_ABYTES)
+    if (memcmp(sealed->session, c->session, sizeof c->session) != 0 || sealed->counter <= c->seen ||
+        sealed->box.len < crypto_aead_xchacha20poly1305_ietf_ABYTES)
         return PB_E_DENIED;
     uint8_t *bytes = malloc(sealed->box.len);
     if (!bytes)

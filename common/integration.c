@@ -247,13 +247,13 @@ json_t *integration_json(const struct integration *in)
 {
     char id[ID_TEXT_BYTES];
     id_text(&in->id, ID_INTEGRATION, id);
-    return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o}, s:i, s:o, s:o, s:o, s:I, s:I, s:o, s:o}",
+    return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o}, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o}",
                      "id", id, "tenant", json_text(in->tenant), "name", json_text(in->name), "type", json_text(in->type), "status",
                      integration_status_name(in->status), "health", integration_health_name(in->health), "supportedEvents",
                      json_part(in->supported_events, json_array), "fields", json_part(in->fields, json_object), "result",
                      json_part(in->result, json_null), "account", "id", json_text(in->account_id), "label",
                      json_text(in->account_label), "host", json_text(in->host), "manifest", "version",
-                     json_text(in->manifest_version), "hash", json_text(in->manifest_hash), "failures", (int)in->failures,
+                     json_text(in->manifest_version), "hash", json_text(in->manifest_hash), "failures", (json_int_t)in->failures,
                      "firstFailedAt", json_time(in->first_failed_at_ms), "lastValidated", json_time(in->last_validated_ms),
                      "nextValidation", json_time(in->next_validation_ms), "generation", (json_int_t)in->generation, "revision",
                      (json_int_t)in->revision, "createdAt", json_time(in->created_at_ms), "updatedAt",

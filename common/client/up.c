@@ -307,6 +307,17 @@ static void tend_children(struct up *u, uint64_t now_ms)
 
 /* -- the stages -- */
 
+/* A port that the broker chose is its own after a restart, too: the later of two options counts. */
+static void keep_port(struct up *u, const char *port)
+{
+    const char *listen = u->client->settings.http_listen, *colon = strrchr(listen, ':');
+    char fixed[160];
+    if (!colon || strcmp(colon, ":0") != 0)
+        return;
+    snprintf(fixed, sizeof fixed, "%.*s:%s", (int)(colon - listen), listen, port);
+    child_option(&u->children[0], "--http-listen", fixed);
+}
+
 /* The broker's "ready" line names its port, also where it chose one. */
 static bool find_ready(struct up *u)
 {
@@ -321,6 +332,8 @@ static bool find_ready(struct up *u)
                     up_address(u->client->settings.http_listen, port, u->url, sizeof u->url) == PB_OK;
             if (found && !log_field(line, "types", u->types, sizeof u->types))
                 u->types[0] = 0;
+            if (found)
+                keep_port(u, port);
         }
     }
     buf_fini(&log);
