@@ -15,6 +15,7 @@
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/reqrep0/rep.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,8 @@ struct links {
     struct links_events events;
     void *arg;
     nng_socket members, reports;
-    int epoll_fd, bell_fd, members_fd, reports_fd;
+    int epoll_fd, bell_fd, members_fd, members_send_fd, reports_fd;
+    nng_msg *answer;            /* to the newest asker, whose connection is still busy with the one before */
     char folder[ADDRESS_BYTES]; /* ipc: where sockets are made; else empty */
     char host[ADDRESS_BYTES];   /* tcp: what is listened on */
     char reports_address[ADDRESS_BYTES];
@@ -233,14 +235,28 @@ static void session_end(struct links *l, struct session *s, const char *reason)
 
 /* -- answers on the members socket -- */
 
+/* REP forgets whom it owes an answer as soon as a send is tried, also when it fails because the connection is
+ * busy with the answer before. So nothing is sent until it can be, and nothing else is received until then.
+ */
+static void send_answer(struct links *l)
+{
+    struct pollfd writable = {.fd = l->members_send_fd, .events = POLLIN};
+    if (!l->answer || poll(&writable, 1, 0) != 1)
+        return;
+    if (nng_sendmsg(l->members, l->answer, NNG_FLAG_NONBLOCK) != 0)
+        nng_msg_free(l->answer); /* the asker is gone */
+    l->answer = NULL;
+}
+
 static void reply(struct links *l, const uint8_t *bytes, size_t len)
 {
-    nng_msg *msg;
-    if (nng_msg_alloc(&msg, len) != 0)
+    assert(!l->answer);
+    if (nng_msg_alloc(&l->answer, len) != 0) {
+        l->answer = NULL; /* it asks again */
         return;
-    memcpy(nng_msg_body(msg), bytes, len);
-    if (nng_sendmsg(l->members, msg, NNG_FLAG_NONBLOCK) != 0)
-        nng_msg_free(msg); /* the asker is gone, or asks again */
+    }
+    memcpy(nng_msg_body(l->answer), bytes, len);
+    send_answer(l);
 }
 
 static void reply_packed(struct links *l, struct buf *b, pb_err err)
@@ -522,12 +538,23 @@ static void on_report_message(struct links *l, const uint8_t *bytes, size_t len,
     wire_fini(&m);
 }
 
-static void receive_all(struct links *l, nng_socket socket,
-                        void (*take)(struct links *, const uint8_t *, size_t, uint64_t), uint64_t now_ms)
+static void receive_reports(struct links *l, uint64_t now_ms)
 {
     nng_msg *msg;
-    for (int n = 0; n < MESSAGES_A_TURN && nng_recvmsg(socket, &msg, NNG_FLAG_NONBLOCK) == 0; n++) {
-        take(l, nng_msg_body(msg), nng_msg_len(msg), now_ms);
+    for (int n = 0; n < MESSAGES_A_TURN && nng_recvmsg(l->reports, &msg, NNG_FLAG_NONBLOCK) == 0; n++) {
+        on_report_message(l, nng_msg_body(msg), nng_msg_len(msg), now_ms);
+        nng_msg_free(msg);
+    }
+}
+
+static void receive_members(struct links *l, uint64_t now_ms)
+{
+    nng_msg *msg;
+    send_answer(l);
+    for (int n = 0; n < MESSAGES_A_TURN && !l->answer; n++) {
+        if (nng_recvmsg(l->members, &msg, NNG_FLAG_NONBLOCK) != 0)
+            return;
+        on_member_message(l, nng_msg_body(msg), nng_msg_len(msg), now_ms);
         nng_msg_free(msg);
     }
 }
@@ -547,8 +574,8 @@ static void end_dead_sessions(struct links *l)
 
 void links_turn(struct links *l, uint64_t now_ms)
 {
-    receive_all(l, l->reports, on_report_message, now_ms);
-    receive_all(l, l->members, on_member_message, now_ms);
+    receive_reports(l, now_ms);
+    receive_members(l, now_ms);
     end_dead_sessions(l);
 }
 
@@ -824,8 +851,11 @@ static pb_err watch_sockets(struct links *l, struct pb_why *why)
     l->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int rv = nng_socket_get_int(l->members, NNG_OPT_RECVFD, &l->members_fd);
     if (rv == 0)
+        rv = nng_socket_get_int(l->members, NNG_OPT_SENDFD, &l->members_send_fd);
+    if (rv == 0)
         rv = nng_socket_get_int(l->reports, NNG_OPT_RECVFD, &l->reports_fd);
-    if (rv != 0 || watch(l, l->bell_fd) || watch(l, l->members_fd) || watch(l, l->reports_fd))
+    if (rv != 0 || watch(l, l->bell_fd) || watch(l, l->members_fd) || watch(l, l->members_send_fd) ||
+        watch(l, l->reports_fd))
         return pb_fail(why, PB_E_IO, "cluster-listen", "cannot watch the sockets: %s",
                        rv ? nng_strerror(rv) : strerror(errno));
     return PB_OK;
@@ -859,6 +889,7 @@ void links_close(struct links *l)
     {
         session_free(l, s);
     }
+    nng_msg_free(l->answer);
     if (nng_socket_id(l->members) > 0)
         nng_close(l->members);
     if (nng_socket_id(l->reports) > 0)

@@ -117,7 +117,7 @@ static bool is_option(const struct field *f, const char *value)
 }
 
 static const char *const format_patterns[] = {
-    [FORMAT_URI] = "^[A-Za-z][A-Za-z0-9+.-]*://[^\\s/?#@]+(?::\\d+)?(?:[/?#]\\S*)?$",
+    [FORMAT_URI] = "^[A-Za-z][A-Za-z0-9+.-]*://(?:\\[[0-9A-Fa-f:.]+\\]|[^\\s/?#@:\\[\\]\\\\]+)(?::\\d+)?(?:[/?#]\\S*)?$",
     [FORMAT_EMAIL] = "^[^\\s@]+@[^\\s@.]+(?:\\.[^\\s@.]+)+$",
     [FORMAT_HOSTNAME] = "^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
     [FORMAT_UUID] = "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",

@@ -8,19 +8,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define COUNT(table)   (sizeof(table) / sizeof((table)[0]))
-#define HOUR_MS        INT64_C(3600000)
-#define DAY_HOURS      24
-#define AT_BYTES       192
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define HOUR_MS      INT64_C(3600000)
+#define DAY_HOURS    24
+#define AT_BYTES     192
 
 struct manifests {
     struct manifest **items;
@@ -34,11 +33,12 @@ struct place {
     char pointer[128];
 };
 
-static pb_err fail(struct pb_why *why, const struct place *p, pb_err err, const char *member, const char *text, const char *detail)
+static pb_err fail(struct pb_why *why, const struct place *p, pb_err err, const char *member,
+                   const char *text, const char *detail)
 {
     char at[AT_BYTES];
-    snprintf(at, sizeof at, "%.50s/manifest.json%s%.70s%s%.45s", p->type, p->pointer[0] || member ? "#" : "", p->pointer,
-             member ? "/" : "", member ? member : "");
+    snprintf(at, sizeof at, "%.50s/manifest.json%s%.70s%s%.45s", p->type, p->pointer[0] || member ? "#" : "",
+             p->pointer, member ? "/" : "", member ? member : "");
     return pb_fail(why, err, at, "%s%s", text, detail ? detail : "");
 }
 
@@ -51,16 +51,40 @@ static struct place place_in(const struct place *parent, const char *member)
 
 /* -- files, never through a link and never out of the package -- */
 
-static int open_inside(const char *folder, const char *path)
+/* One step of a path, from dir, which it closes. */
+static int step_into(int dir, const char *name, int flags)
 {
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-    int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return -1;
-    int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+    int fd = openat(dir, name, flags | O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     int saved = errno;
     close(dir);
     errno = saved;
+    return fd;
+}
+
+static bool is_climbing(const char *name, size_t len)
+{
+    return len > NAME_MAX || (len == 2 && memcmp(name, "..", 2) == 0);
+}
+
+static int open_inside(const char *folder, const char *path)
+{
+    int fd = *path == '/' ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    errno = *path == '/' ? EXDEV : errno;
+    while (fd >= 0) {
+        char name[NAME_MAX + 1];
+        size_t len = strcspn(path, "/");
+        if (is_climbing(path, len)) {
+            close(fd);
+            errno = EXDEV;
+            return -1;
+        }
+        snprintf(name, sizeof name, "%.*s", len ? (int)len : 1, len ? path : ".");
+        bool last = !path[len];
+        fd = step_into(fd, name, last ? 0 : O_DIRECTORY);
+        if (last)
+            return fd;
+        path += len + 1;
+    }
     return fd;
 }
 
@@ -82,14 +106,16 @@ static pb_err read_inside(const char *folder, const char *path, size_t max_bytes
     struct stat st;
     int fd = open_inside(folder, path);
     if (fd < 0)
-        return errno == ENOENT ? PB_E_NOT_FOUND : errno == EXDEV || errno == ELOOP ? PB_E_DENIED : PB_E_IO;
+        return errno == ENOENT                                        ? PB_E_NOT_FOUND
+               : errno == EXDEV || errno == ELOOP || errno == ENOTDIR ? PB_E_DENIED
+                                                                      : PB_E_IO;
     pb_err err = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read_all(fd, max_bytes, out) : PB_E_DENIED;
     close(fd);
     return err;
 }
 
-/* Whether a path has a ".." in it: refused even where it would end inside, so that what a manifest says can be
- * read without working it out. */
+/* Whether a path has a ".." in it: refused even where it would end inside, so that what a manifest says can
+ * be read without working it out. */
 static bool climbs(const char *path)
 {
     for (size_t len; *path; path += len + (path[len] == '/')) {
@@ -122,8 +148,8 @@ static bool too_deep(const char *text, size_t len)
 
 /* -- reading members: each is one rule of the format -- */
 
-static pb_err text_member(const json_t *object, const struct place *p, const char *name, bool required, const char **out,
-                          struct pb_why *why)
+static pb_err text_member(const json_t *object, const struct place *p, const char *name, bool required,
+                          const char **out, struct pb_why *why)
 {
     const json_t *v = json_object_get(object, name);
     if (!v && !required)
@@ -138,11 +164,13 @@ static pb_err text_member(const json_t *object, const struct place *p, const cha
     return PB_OK;
 }
 
-static pb_err only_known(const json_t *object, const struct place *p, const char *const *known, size_t count, struct pb_why *why)
+static pb_err only_known(const json_t *object, const struct place *p, const char *const *known, size_t count,
+                         struct pb_why *why)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
         bool found = false;
         for (size_t i = 0; i < count && !found; i++)
             found = strcmp(known[i], key) == 0;
@@ -164,8 +192,9 @@ bool manifest_type_is_valid(const char *type)
 
 /* -- credentialSchema -- */
 
-static const char *const field_members[] = {"label",   "type",   "required", "help",   "placeholder", "pattern",     "format", "options",
-                                            "default", "prefix", "suffix",   "order",  "docsUrl",     "secret",      "visibleWhen", "usedBy"};
+static const char *const field_members[] = {
+    "label",   "type",   "required", "help",  "placeholder", "pattern", "format",      "options",
+    "default", "prefix", "suffix",   "order", "docsUrl",     "secret",  "visibleWhen", "usedBy"};
 
 static const struct {
     const char *name;
@@ -175,7 +204,8 @@ static const struct {
 static const struct {
     const char *name;
     enum field_format format;
-} field_formats[] = {{"uri", FORMAT_URI}, {"email", FORMAT_EMAIL}, {"hostname", FORMAT_HOSTNAME}, {"uuid", FORMAT_UUID}};
+} field_formats[] = {
+    {"uri", FORMAT_URI}, {"email", FORMAT_EMAIL}, {"hostname", FORMAT_HOSTNAME}, {"uuid", FORMAT_UUID}};
 
 static pb_err read_field_type(const json_t *json, const struct place *p, struct field *f, struct pb_why *why)
 {
@@ -208,7 +238,8 @@ static pb_err read_pattern(const struct place *p, struct field *f, struct pb_why
     return fail(why, p, PB_E_INVALID, "pattern", "is not a regular expression: ", reason);
 }
 
-static pb_err read_flag(const json_t *json, const struct place *p, const char *name, bool initial, bool *out, struct pb_why *why)
+static pb_err read_flag(const json_t *json, const struct place *p, const char *name, bool initial, bool *out,
+                        struct pb_why *why)
 {
     const json_t *v = json_object_get(json, name);
     if (v && !json_is_boolean(v))
@@ -224,14 +255,18 @@ static pb_err read_options(const json_t *json, const struct place *p, struct fie
     f->options = json_object_get(json, "options");
     if (f->options && (!json_is_array(f->options) || json_array_size(f->options) == 0))
         return fail(why, p, PB_E_INVALID, "options", "must be an array of {value, label}", NULL);
-    json_array_foreach(f->options, i, option) {
-        if (!json_is_string(json_object_get(option, "value")) || !json_is_string(json_object_get(option, "label")))
-            return fail(why, p, PB_E_INVALID, "options", "must be an array of {value, label}, both strings", NULL);
+    json_array_foreach(f->options, i, option)
+    {
+        if (!json_is_string(json_object_get(option, "value")) ||
+            !json_is_string(json_object_get(option, "label")))
+            return fail(why, p, PB_E_INVALID, "options", "must be an array of {value, label}, both strings",
+                        NULL);
     }
     return PB_OK;
 }
 
-static pb_err read_visible_when(const json_t *json, const struct place *p, struct field *f, struct pb_why *why)
+static pb_err read_visible_when(const json_t *json, const struct place *p, struct field *f,
+                                struct pb_why *why)
 {
     const json_t *v = json_object_get(json, "visibleWhen");
     if (!v)
@@ -243,7 +278,8 @@ static pb_err read_visible_when(const json_t *json, const struct place *p, struc
     return fail(why, p, PB_E_INVALID, "visibleWhen", "must be {field, equals}, both strings", NULL);
 }
 
-static pb_err read_field(const char *name, const json_t *json, const struct place *schema, struct field *f, struct pb_why *why)
+static pb_err read_field(const char *name, const json_t *json, const struct place *schema, struct field *f,
+                         struct pb_why *why)
 {
     struct place p = place_in(schema, name);
     *f = (struct field){.name = name};
@@ -277,11 +313,13 @@ static pb_err read_field(const char *name, const json_t *json, const struct plac
 
 static int64_t order_of(const struct manifest *m, const struct field *f)
 {
-    const json_t *order = json_object_get(json_object_get(json_object_get(m->json, "credentialSchema"), f->name), "order");
+    const json_t *order =
+        json_object_get(json_object_get(json_object_get(m->json, "credentialSchema"), f->name), "order");
     return json_is_integer(order) ? json_integer_value(order) : INT64_MAX;
 }
 
-/* By "order"; fields without one come last, as they stand in the file. Insertion sort: stable, and the count is small. */
+/* By "order"; fields without one come last, as they stand in the file. Insertion sort: stable, and the count
+ * is small. */
 static void sort_fields(struct manifest *m)
 {
     for (size_t i = 1; i < m->field_count; i++) {
@@ -319,13 +357,15 @@ static pb_err read_fields(struct manifest *m, const struct place *root, struct p
     const char *name;
     json_t *json;
     if (!json_is_object(schema))
-        return fail(why, root, PB_E_INVALID, "credentialSchema", "is required and must be an object of fields", NULL);
+        return fail(why, root, PB_E_INVALID, "credentialSchema",
+                    "is required and must be an object of fields", NULL);
     if (json_object_size(schema) > LIMIT_PACKAGE_FIELDS)
         return fail(why, root, PB_E_LIMIT, "credentialSchema", "has too many fields", NULL);
     m->fields = calloc(json_object_size(schema) + 1, sizeof *m->fields);
     if (!m->fields)
         return PB_E_MEMORY;
-    json_object_foreach((json_t *)(uintptr_t)schema, name, json) {
+    json_object_foreach((json_t *)(uintptr_t)schema, name, json)
+    {
         pb_err err = read_field(name, json, &p, &m->fields[m->field_count], why);
         m->field_count++;
         if (err)
@@ -337,23 +377,29 @@ static pb_err read_fields(struct manifest *m, const struct place *root, struct p
 
 /* -- events -- */
 
-static pb_err check_schema_file(const struct manifest *m, const struct event_type *e, const struct place *p, struct pb_why *why)
+static pb_err check_schema_file(const struct manifest *m, const struct event_type *e, const struct place *p,
+                                struct pb_why *why)
 {
     struct buf text;
-    json_error_t error = {.text = "is nested too deeply"};
+    json_error_t error;
     char detail[200];
     if (climbs(e->schema_path))
-        return fail(why, p, PB_E_DENIED, "schemaPath", "must be a file inside the package, not reached through a link or ..: ",
-                    e->schema_path);
+        return fail(why, p, PB_E_DENIED, "schemaPath",
+                    "must be a file inside the package, not reached through a link or ..: ", e->schema_path);
     pb_err err = read_inside(m->folder, e->schema_path, LIMIT_SCHEMA_BYTES, &text);
     if (err == PB_E_NOT_FOUND)
         return fail(why, p, err, "schemaPath", "names a file that is not there: ", e->schema_path);
     if (err == PB_E_DENIED)
-        return fail(why, p, err, "schemaPath", "must be a file inside the package, not reached through a link or ..: ", e->schema_path);
+        return fail(why, p, err, "schemaPath",
+                    "must be a file inside the package, not reached through a link or ..: ", e->schema_path);
     if (err)
         return fail(why, p, err, "schemaPath", "cannot be read, or is too large: ", e->schema_path);
-    json_t *json = too_deep(buf_peek(&text), text.len) ? NULL : json_loadb(buf_peek(&text), text.len, JSON_REJECT_DUPLICATES, &error);
-    if (!json) {
+    bool deep = too_deep(buf_peek(&text), text.len);
+    json_t *json =
+        deep ? NULL : json_loadb(buf_peek(&text), text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (deep) {
+        err = fail(why, p, PB_E_LIMIT, "schemaPath", "is nested too deeply: ", e->schema_path);
+    } else if (!json) {
         snprintf(detail, sizeof detail, "%.60s, line %d: %.100s", e->schema_path, error.line, error.text);
         err = fail(why, p, PB_E_INVALID, "schemaPath", "is not valid JSON: ", detail);
     } else if (!json_is_object(json) && !json_is_boolean(json)) {
@@ -364,7 +410,8 @@ static pb_err check_schema_file(const struct manifest *m, const struct event_typ
     return err;
 }
 
-static pb_err check_unique(const struct manifest *m, const struct event_type *e, const struct place *p, struct pb_why *why)
+static pb_err check_unique(const struct manifest *m, const struct event_type *e, const struct place *p,
+                           struct pb_why *why)
 {
     for (const struct event_type *other = m->events; other < e; other++)
         if (strcmp(other->event_type, e->event_type) == 0)
@@ -372,7 +419,8 @@ static pb_err check_unique(const struct manifest *m, const struct event_type *e,
     return PB_OK;
 }
 
-static pb_err read_event(struct manifest *m, const json_t *json, size_t i, const struct place *events, struct pb_why *why)
+static pb_err read_event(struct manifest *m, const json_t *json, size_t i, const struct place *events,
+                         struct pb_why *why)
 {
     static const char *const members[] = {"eventType", "description", "schemaPath"};
     struct event_type *e = &m->events[i];
@@ -446,9 +494,10 @@ static pb_err hash_package(struct manifest *m, const struct buf *manifest)
 
 /* -- one package -- */
 
-static const char *const members[] = {"type",    "name", "description", "credentialSchema", "events", "manifestVersion",
-                                      "version", "docsUrl", "icon",     "category",         "http",   "auth",
-                                      "oauth2",  "test",    "webhook",  "$schema"};
+static const char *const members[] = {
+    "type",    "name",    "description", "credentialSchema", "events", "manifestVersion",
+    "version", "docsUrl", "icon",        "category",         "http",   "auth",
+    "oauth2",  "test",    "webhook",     "$schema"};
 
 static pb_err read_root(struct manifest *m, const struct place *root, struct pb_why *why)
 {
@@ -465,7 +514,9 @@ static pb_err read_root(struct manifest *m, const struct place *root, struct pb_
     if (!err)
         err = text_member(m->json, root, "version", false, &m->version, why);
     if (!err && !manifest_type_is_valid(m->type))
-        err = fail(why, root, PB_E_INVALID, "type", "must be lower-case letters, digits and dashes, beginning with a letter, 63 at most", NULL);
+        err =
+            fail(why, root, PB_E_INVALID, "type",
+                 "must be lower-case letters, digits and dashes, beginning with a letter, 63 at most", NULL);
     if (!err && strcmp(m->type, root->type) != 0)
         err = fail(why, root, PB_E_INVALID, "type", "must equal the folder's name, ", root->type);
     return err;
@@ -478,7 +529,8 @@ static void read_interval(struct manifest *m)
     m->interval_ms = n >= 0.01 && n <= 24 * 366 ? (int64_t)(n * (double)HOUR_MS) : DAY_HOURS * HOUR_MS;
 }
 
-static pb_err parse_manifest(struct manifest *m, const struct buf *text, const struct place *root, struct pb_why *why)
+static pb_err parse_manifest(struct manifest *m, const struct buf *text, const struct place *root,
+                             struct pb_why *why)
 {
     json_error_t error;
     char detail[200];
@@ -496,7 +548,8 @@ static pb_err fill(struct manifest *m, const struct place *root, struct pb_why *
     struct buf text;
     pb_err err = read_inside(m->folder, "manifest.json", LIMIT_MANIFEST_BYTES, &text);
     if (err)
-        return fail(why, root, err, NULL, "cannot be read: it must be a file of at most 256 KiB in the package's folder", NULL);
+        return fail(why, root, err, NULL,
+                    "cannot be read: it must be a file of at most 256 KiB in the package's folder", NULL);
     err = parse_manifest(m, &text, root, why);
     if (!err)
         err = read_root(m, root, why);
@@ -576,18 +629,24 @@ static pb_err take_package(struct manifests *all, const char *folder, const stru
     return PB_OK;
 }
 
-static pb_err take_packages(struct manifests *all, const char *folder, DIR *dir, const struct log *log, struct pb_why *why)
+static pb_err take_packages(struct manifests *all, const char *folder, DIR *dir, const struct log *log,
+                            struct pb_why *why)
 {
     pb_err err = PB_OK;
     for (struct dirent *d; !err && (d = readdir(dir));) {
         char path[4096];
-        if (d->d_name[0] == '.' || snprintf(path, sizeof path, "%s/%s", folder, d->d_name) >= (int)sizeof path || !holds_manifest(path))
+        if (d->d_name[0] == '.' ||
+            snprintf(path, sizeof path, "%s/%s", folder, d->d_name) >= (int)sizeof path ||
+            !holds_manifest(path))
             continue;
-        err = all->count < LIMIT_PACKAGES ? take_package(all, path, log)
-                                          : pb_fail(why, PB_E_LIMIT, folder, "holds more than %d packages", LIMIT_PACKAGES);
+        err = all->count < LIMIT_PACKAGES
+                  ? take_package(all, path, log)
+                  : pb_fail(why, PB_E_LIMIT, folder, "holds more than %d packages", LIMIT_PACKAGES);
     }
     if (!err && all->count == 0)
-        err = pb_fail(why, PB_E_NOT_FOUND, folder, "holds no usable package; --manifests names the folder that holds stripe/, slack/, ...");
+        err =
+            pb_fail(why, PB_E_NOT_FOUND, folder,
+                    "holds no usable package; --manifests names the folder that holds stripe/, slack/, ...");
     return err;
 }
 
@@ -595,7 +654,8 @@ pb_err manifests_open(const char *folder, const struct log *log, struct manifest
 {
     DIR *dir = opendir(folder);
     if (!dir)
-        return pb_fail(why, PB_E_IO, folder, "the folder of packages cannot be read: %s; --manifests names it", strerror(errno));
+        return pb_fail(why, PB_E_IO, folder,
+                       "the folder of packages cannot be read: %s; --manifests names it", strerror(errno));
     struct manifests *all = calloc(1, sizeof *all);
     if (all)
         all->items = calloc(LIMIT_PACKAGES, sizeof(struct manifest *));
@@ -681,8 +741,8 @@ static void copy_member(json_t *to, const struct manifest *m, const char *name)
 
 json_t *manifest_json(const struct manifest *m)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", m->type, "name", m->name, "description", m->description, "version",
-                             m->version, "hash", m->hash);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", m->type, "name", m->name, "description",
+                             m->description, "version", m->version, "hash", m->hash);
     if (!json)
         return NULL;
     static const char *const shown[] = {"docsUrl", "category", "credentialSchema"};
@@ -690,8 +750,8 @@ json_t *manifest_json(const struct manifest *m)
         copy_member(json, m, shown[i]);
     json_t *events = json_array();
     for (size_t i = 0; i < m->event_count; i++)
-        json_array_append_new(events, json_pack("{s:s, s:s*}", "eventType", m->events[i].event_type, "description",
-                                                m->events[i].description));
+        json_array_append_new(events, json_pack("{s:s, s:s*}", "eventType", m->events[i].event_type,
+                                                "description", m->events[i].description));
     json_object_set_new(json, "events", events);
     return json;
 }

@@ -1,0 +1,71 @@
+/* The rows of the embedded store: its statements, and how jobs, integrations and tokens are bound to and read
+ * from them. What the rows mean (conditions, fences, transactions) is store_sqlite.c's business.
+ *
+ * A struct rows belongs to its handle's thread. Statements are prepared at first use and kept. */
+#ifndef PB_STORE_SQLITE_ROWS_H
+#define PB_STORE_SQLITE_ROWS_H
+
+#include "common/store.h"
+
+#include <sqlite3.h>
+
+enum sql_statement {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_SAVEPOINT,
+    SQL_RELEASE,
+    SQL_ROLLBACK_TO,
+    SQL_INSERT_JOB,
+    SQL_FIND_IDEM,
+    SQL_FINISH_JOB,
+    SQL_RETRY_JOB,
+    SQL_JOB_STATE,
+    SQL_GET_JOB,
+    SQL_LIST_WAITING,
+    SQL_FENCE_OF,
+    SQL_TOMBSTONE_OF,
+    SQL_PUT_INTEGRATION,
+    SQL_DELETE_INTEGRATION,
+    SQL_PUT_TOMBSTONE,
+    SQL_PURGE_TOMBSTONES,
+    SQL_GET_INTEGRATION,
+    SQL_FIND_NAME,
+    SQL_LIST_INTEGRATIONS,
+    SQL_INSERT_TOKEN,
+    SQL_LIST_TOKENS,
+    SQL_SET_META,
+    SQL_UNSET_META,
+    SQL_GET_META,
+    SQL_STATEMENTS,
+};
+
+struct rows {
+    sqlite3 *db; /* lent */
+    sqlite3_stmt *statements[SQL_STATEMENTS];
+};
+void rows_fini(struct rows *r); /* finalizes the statements; accepts a zeroed one */
+
+/* A statement to bind and step, lent until rows_give(); NULL if SQLite cannot prepare it. */
+sqlite3_stmt *rows_take(struct rows *r, enum sql_statement which);
+/* Resets it at once: an open read would keep the WAL from being checkpointed. Accepts NULL. */
+void rows_give(sqlite3_stmt *st);
+/* One step of a statement without parameters. SQLite's code. */
+int rows_run(struct rows *r, enum sql_statement which);
+
+/* What is bound is lent until rows_give(). Parameters count from 1, columns from 0, as in SQLite. */
+void rows_bind_id(sqlite3_stmt *st, int i, const struct pb_id *id);
+void rows_bind_text(sqlite3_stmt *st, int i, const char *text); /* NULL binds NULL */
+void rows_bind_fence(sqlite3_stmt *st, int i, uint64_t fence);
+void rows_column_id(sqlite3_stmt *st, int i, struct pb_id *out);
+char *rows_column_text(sqlite3_stmt *st, int i); /* malloc'ed; NULL for NULL */
+
+/* Whole rows. What is read is the caller's (job_fini, integration_fini). */
+void rows_bind_job(sqlite3_stmt *st, const struct job *j);
+void rows_read_job(sqlite3_stmt *st, struct job *out);
+void rows_bind_integration(sqlite3_stmt *st, const struct integration *in);
+void rows_read_integration(sqlite3_stmt *st, struct integration *out);
+void rows_bind_token(sqlite3_stmt *st, const struct store_token *t);
+void rows_read_token(sqlite3_stmt *st, struct store_token *out);
+
+#endif
