@@ -4,6 +4,7 @@
  * before. */
 #include "broker/links.h"
 
+#include "broker/sockets.h"
 #include "common/buf.h"
 #include "common/channel.h"
 #include "common/clock.h"
@@ -11,22 +12,12 @@
 #include "common/push.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <nng/nng.h>
-#include <nng/protocol/pipeline0/pull.h>
-#include <nng/protocol/reqrep0/rep.h>
-#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <uthash.h>
 
-#define ADDRESS_BYTES   256
 #define MESSAGES_A_TURN 256 /* of each socket, so that a flood on one leaves the other its turn */
 #define BAD_LOG_MS      60000
 
@@ -49,7 +40,7 @@ struct session {
     struct buf hello_answer, join_answer; /* for a hello or join that is sent again */
     uint8_t hello_key[WIRE_KEY_BYTES];
     uint64_t began_ms, heard_ms, sent_ms;
-    struct push *push;
+    struct session_sockets sockets;
     int send_fd;       /* in epoll while a frame waits for room; -1: not */
     struct buf unsent; /* one sealed frame that the pipe had no room for */
     struct outgoing *attempts, **attempts_tail;
@@ -68,80 +59,15 @@ struct links {
     const struct log *log;
     struct links_events events;
     void *arg;
-    nng_socket members, reports;
-    int epoll_fd, bell_fd, members_fd, members_send_fd, reports_fd;
-    nng_msg *answer;            /* to the newest asker, whose connection is still busy with the one before */
-    char folder[ADDRESS_BYTES]; /* ipc: where sockets are made; else empty */
-    char host[ADDRESS_BYTES];   /* tcp: what is listened on */
-    char reports_address[ADDRESS_BYTES];
+    struct sockets *sockets;
     struct session *by_number, *by_wire_id;
+    uint64_t now_ms; /* of the last turn or tick */
     size_t pending, joined;
     links_session last_number;
     uint64_t second_ms;
     unsigned refused_this_second;
     uint64_t bad_logged_ms, bad_count;
 };
-
-/* -- addresses -- */
-
-static pb_err nng_why(struct pb_why *why, const char *address, int rv)
-{
-    const char *remedy = rv == NNG_EADDRINUSE
-                             ? "; another broker listens there: stop it, or choose another --cluster-listen"
-                             : "";
-    return pb_fail(why, PB_E_IO, address, "cannot listen: %s%s", nng_strerror(rv), remedy);
-}
-
-static pb_err ipc_addresses(struct links *l, char members[ADDRESS_BYTES], struct pb_why *why)
-{
-    const size_t longest = sizeof "/jobs-0123456789abcdef", room = 107;
-    if (strlen(l->folder) + longest > room)
-        return pb_fail(why, PB_E_LIMIT, l->settings.listen,
-                       "the folder's path is too long for sockets: %zu bytes at most", room - longest);
-    if (mkdir(l->folder, 0700) != 0 && errno != EEXIST)
-        return pb_fail(why, PB_E_IO, l->folder, "cannot be made: %s", strerror(errno));
-    if (chmod(l->folder, 0700) != 0)
-        return pb_fail(why, PB_E_IO, l->folder, "cannot be made private: %s", strerror(errno));
-    snprintf(members, ADDRESS_BYTES, "ipc://%.200s/members", l->folder);
-    snprintf(l->reports_address, ADDRESS_BYTES, "ipc://%.200s/reports", l->folder);
-    return PB_OK;
-}
-
-static pb_err tcp_addresses(struct links *l, char members[ADDRESS_BYTES], struct pb_why *why)
-{
-    const char *colon = strrchr(l->host, ':');
-    char *end = NULL;
-    unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
-    if (!colon || *end || port == 0 || port > 65534)
-        return pb_fail(why, PB_E_INVALID, l->settings.listen,
-                       "must be tcp://HOST:PORT with a port from 1 to 65534");
-    l->host[colon - l->host] = 0;
-    snprintf(members, ADDRESS_BYTES, "tcp://%.200s:%lu", l->host, port);
-    snprintf(l->reports_address, ADDRESS_BYTES, "tcp://%.200s:%lu", l->host, port + 1);
-    return PB_OK;
-}
-
-static pb_err addresses(struct links *l, char members[ADDRESS_BYTES], struct pb_why *why)
-{
-    const char *listen = l->settings.listen;
-    if (strncmp(listen, "ipc://", 6) == 0 && listen[6]) {
-        snprintf(l->folder, sizeof l->folder, "%s", listen + 6);
-        return ipc_addresses(l, members, why);
-    }
-    if (strncmp(listen, "tcp://", 6) == 0) {
-        snprintf(l->host, sizeof l->host, "%s", listen + 6);
-        return tcp_addresses(l, members, why);
-    }
-    return pb_fail(why, PB_E_INVALID, listen, "must be ipc://FOLDER or tcp://HOST:PORT");
-}
-
-/* What the worker is told to dial: of a tcp address only the port, since it knows by which name it reached
- * us. */
-static void told_address(const char *address, char out[ADDRESS_BYTES])
-{
-    const char *port = strncmp(address, "tcp://", 6) == 0 ? strrchr(address, ':') : address;
-    snprintf(out, ADDRESS_BYTES, "%s", port);
-}
 
 /* -- sessions -- */
 
@@ -194,20 +120,15 @@ static void watch_send(struct links *l, struct session *s, bool on)
 {
     if (on == (s->send_fd >= 0))
         return;
-    if (!on) {
-        epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, s->send_fd, NULL);
-        s->send_fd = -1;
-        return;
-    }
-    struct epoll_event ev = {.events = EPOLLIN, .data.fd = push_send_fd(s->push)};
-    if (ev.data.fd >= 0 && epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev) == 0)
-        s->send_fd = ev.data.fd;
+    int fd = on ? push_send_fd(s->sockets.jobs) : s->send_fd;
+    bool watched = fd >= 0 && sockets_watch(l->sockets, fd, on) && on;
+    s->send_fd = watched ? fd : -1;
 }
 
 static void session_free(struct links *l, struct session *s)
 {
     watch_send(l, s, false);
-    push_close(s->push);
+    sockets_end_session(l->sockets, &s->sockets, l->now_ms);
     HASH_DELETE(by_number, l->by_number, s);
     HASH_DELETE(by_wire_id, l->by_wire_id, s);
     *(s->joined ? &l->joined : &l->pending) -= 1;
@@ -235,34 +156,10 @@ static void session_end(struct links *l, struct session *s, const char *reason)
 
 /* -- answers on the members socket -- */
 
-/* REP forgets whom it owes an answer as soon as a send is tried, also when it fails because the connection is
- * busy with the answer before. So nothing is sent until it can be, and nothing else is received until then.
- */
-static void send_answer(struct links *l)
-{
-    struct pollfd writable = {.fd = l->members_send_fd, .events = POLLIN};
-    if (!l->answer || poll(&writable, 1, 0) != 1)
-        return;
-    if (nng_sendmsg(l->members, l->answer, NNG_FLAG_NONBLOCK) != 0)
-        nng_msg_free(l->answer); /* the asker is gone */
-    l->answer = NULL;
-}
-
-static void reply(struct links *l, const uint8_t *bytes, size_t len)
-{
-    assert(!l->answer);
-    if (nng_msg_alloc(&l->answer, len) != 0) {
-        l->answer = NULL; /* it asks again */
-        return;
-    }
-    memcpy(nng_msg_body(l->answer), bytes, len);
-    send_answer(l);
-}
-
 static void reply_packed(struct links *l, struct buf *b, pb_err err)
 {
     if (!err)
-        reply(l, b->data, b->len);
+        sockets_answer(l->sockets, b->data, b->len);
     buf_fini(b);
 }
 
@@ -323,7 +220,7 @@ static void on_hello(struct links *l, const struct wire_hello *hello, uint64_t n
     if (s) {
         bool same = memcmp(s->hello_key, hello->key, sizeof s->hello_key) == 0;
         if (same && !s->joined)
-            reply(l, s->hello_answer.data, s->hello_answer.len);
+            sockets_answer(l->sockets, s->hello_answer.data, s->hello_answer.len);
         else
             ask_restart(l);
         return;
@@ -342,26 +239,14 @@ static void on_hello(struct links *l, const struct wire_hello *hello, uint64_t n
     s->channel = channel;
     channel_fini(&channel);
     if (wire_pack_welcome(&w, &s->hello_answer) == PB_OK)
-        reply(l, s->hello_answer.data, s->hello_answer.len);
+        sockets_answer(l->sockets, s->hello_answer.data, s->hello_answer.len);
 }
 
-static pb_err open_jobs(struct links *l, struct session *s, char told[ADDRESS_BYTES], struct pb_why *why)
+static pb_err open_session_sockets(struct links *l, struct session *s, struct pb_why *why)
 {
-    char url[ADDRESS_BYTES], hex[17];
-    if (l->folder[0]) {
-        sodium_bin2hex(hex, sizeof hex, s->wire_id, 8);
-        snprintf(url, sizeof url, "ipc://%.200s/jobs-%s", l->folder, hex);
-    } else {
-        snprintf(url, sizeof url, "tcp://%.200s:0", l->host);
-    }
-    pb_err err = push_listen(url, l->bell_fd, &s->push, why);
-    if (err)
-        return err;
-    if (l->folder[0])
-        snprintf(told, ADDRESS_BYTES, "%s", url);
-    else
-        snprintf(told, ADDRESS_BYTES, ":%u", push_port(s->push));
-    return PB_OK;
+    char name[17];
+    sodium_bin2hex(name, sizeof name, s->wire_id, 8);
+    return sockets_open_session(l->sockets, name, &s->sockets, why);
 }
 
 static void text_copy(char *out, size_t size, struct wire_text t)
@@ -387,15 +272,13 @@ static void remember_worker(struct session *s, const struct wire_join *join)
     s->capacity = join->capacity;
 }
 
-static pb_err answer_join(struct links *l, struct session *s, const char *jobs)
+static pb_err answer_join(struct links *l, struct session *s)
 {
-    char reports[ADDRESS_BYTES];
     struct buf plain;
-    told_address(l->reports_address, reports);
     struct wire_joined joined = {
         .worker = text_of(s->id),
-        .jobs = text_of(jobs),
-        .reports = text_of(reports),
+        .jobs = text_of(s->sockets.jobs_told),
+        .reports = text_of(s->sockets.reports_told),
         .store = text_of(l->settings.store),
         .lease_ms = l->settings.lease_ms,
         .beat_ms = l->settings.beat_ms,
@@ -411,12 +294,11 @@ static pb_err answer_join(struct links *l, struct session *s, const char *jobs)
 
 static void join(struct links *l, struct session *s, const struct wire_join *join, uint64_t now_ms)
 {
-    char jobs[ADDRESS_BYTES] = "";
     struct pb_why why = {0};
     remember_worker(s, join);
-    pb_err err = open_jobs(l, s, jobs, &why);
+    pb_err err = open_session_sockets(l, s, &why);
     if (!err)
-        err = answer_join(l, s, jobs);
+        err = answer_join(l, s);
     if (!err)
         err = l->events.joined(l->arg, s->number, join, &why);
     if (err) {
@@ -430,7 +312,7 @@ static void join(struct links *l, struct session *s, const struct wire_join *joi
     l->pending--;
     l->joined++;
     log_line(l->log, LOG_INFO, "worker joined", "worker", s->name, "id", s->id, "version", s->version, NULL);
-    reply(l, s->join_answer.data, s->join_answer.len);
+    sockets_answer(l->sockets, s->join_answer.data, s->join_answer.len);
 }
 
 /* A sealed message on the members socket: so far only a join. */
@@ -443,7 +325,7 @@ static void on_member_frame(struct links *l, const struct wire_sealed *frame, ui
     }
     if (s->joined) {
         if (frame->counter == 1) /* sent again */
-            reply(l, s->join_answer.data, s->join_answer.len);
+            sockets_answer(l->sockets, s->join_answer.data, s->join_answer.len);
         else
             ask_restart(l);
         return;
@@ -540,42 +422,37 @@ static void on_report_message(struct links *l, const uint8_t *bytes, size_t len,
 
 static void receive_reports(struct links *l, uint64_t now_ms)
 {
-    nng_msg *msg;
-    for (int n = 0; n < MESSAGES_A_TURN && nng_recvmsg(l->reports, &msg, NNG_FLAG_NONBLOCK) == 0; n++) {
-        on_report_message(l, nng_msg_body(msg), nng_msg_len(msg), now_ms);
-        nng_msg_free(msg);
-    }
+    const uint8_t *bytes;
+    size_t len;
+    for (int n = 0; n < MESSAGES_A_TURN && sockets_report(l->sockets, &bytes, &len); n++)
+        on_report_message(l, bytes, len, now_ms);
 }
 
-static void receive_members(struct links *l, uint64_t now_ms)
+static void receive_questions(struct links *l, uint64_t now_ms)
 {
-    nng_msg *msg;
-    send_answer(l);
-    for (int n = 0; n < MESSAGES_A_TURN && !l->answer; n++) {
-        if (nng_recvmsg(l->members, &msg, NNG_FLAG_NONBLOCK) != 0)
-            return;
-        on_member_message(l, nng_msg_body(msg), nng_msg_len(msg), now_ms);
-        nng_msg_free(msg);
-    }
+    const uint8_t *bytes;
+    size_t len;
+    for (int n = 0; n < MESSAGES_A_TURN && sockets_question(l->sockets, now_ms, &bytes, &len); n++)
+        on_member_message(l, bytes, len, now_ms);
 }
 
 static void end_dead_sessions(struct links *l)
 {
     struct session *s, *next;
-    uint64_t rings;
-    if (read(l->bell_fd, &rings, sizeof rings) < 0)
+    if (!sockets_bell(l->sockets))
         return;
     HASH_ITER(by_number, l->by_number, s, next)
     {
-        if (s->push && push_is_dead(s->push))
+        if (s->sockets.jobs && push_is_dead(s->sockets.jobs))
             session_end(l, s, "its connection broke");
     }
 }
 
 void links_turn(struct links *l, uint64_t now_ms)
 {
+    l->now_ms = now_ms;
     receive_reports(l, now_ms);
-    receive_members(l, now_ms);
+    receive_questions(l, now_ms);
     end_dead_sessions(l);
 }
 
@@ -721,7 +598,7 @@ static void send_all(struct links *l, struct session *s, bool ping, uint64_t now
         if (!s->unsent.len)
             err = seal_next(s);
         if (!err)
-            err = push_send(s->push, s->unsent.data, s->unsent.len);
+            err = push_send(s->sockets.jobs, s->unsent.data, s->unsent.len);
         if (!err) {
             buf_reset(&s->unsent);
             s->sent_ms = now_ms;
@@ -767,7 +644,8 @@ static bool tick_session(struct links *l, struct session *s, uint64_t now_ms, ui
 uint64_t links_tick(struct links *l, uint64_t now_ms, uint64_t paused_ms)
 {
     struct session *s, *next;
-    uint64_t due_ms = UINT64_MAX;
+    uint64_t due_ms = sockets_tick(l->sockets, now_ms);
+    l->now_ms = now_ms;
     HASH_ITER(by_number, l->by_number, s, next)
     {
         s->heard_ms += paused_ms;
@@ -811,73 +689,19 @@ size_t links_worker_count(const struct links *l)
 
 /* -- life -- */
 
-static int listen_at(nng_socket socket, const char *url)
-{
-    nng_listener listener;
-    int rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES);
-    if (rv == 0)
-        rv = nng_listener_create(&listener, socket, url);
-    if (rv == 0 && strncmp(url, "ipc://", 6) == 0)
-        rv = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0600);
-    return rv ? rv : nng_listener_start(listener, 0);
-}
-
-static pb_err open_sockets(struct links *l, struct pb_why *why)
-{
-    char members[ADDRESS_BYTES];
-    pb_err err = addresses(l, members, why);
-    if (err)
-        return err;
-    int rv = nng_rep0_open(&l->members);
-    if (rv == 0)
-        rv = listen_at(l->members, members);
-    if (rv != 0)
-        return nng_why(why, members, rv);
-    rv = nng_pull0_open(&l->reports);
-    if (rv == 0)
-        rv = listen_at(l->reports, l->reports_address);
-    return rv ? nng_why(why, l->reports_address, rv) : PB_OK;
-}
-
-static pb_err watch(struct links *l, int fd)
-{
-    struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
-    return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? PB_OK : PB_E_IO;
-}
-
-static pb_err watch_sockets(struct links *l, struct pb_why *why)
-{
-    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    l->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    int rv = nng_socket_get_int(l->members, NNG_OPT_RECVFD, &l->members_fd);
-    if (rv == 0)
-        rv = nng_socket_get_int(l->members, NNG_OPT_SENDFD, &l->members_send_fd);
-    if (rv == 0)
-        rv = nng_socket_get_int(l->reports, NNG_OPT_RECVFD, &l->reports_fd);
-    if (rv != 0 || watch(l, l->bell_fd) || watch(l, l->members_fd) || watch(l, l->members_send_fd) ||
-        watch(l, l->reports_fd))
-        return pb_fail(why, PB_E_IO, "cluster-listen", "cannot watch the sockets: %s",
-                       rv ? nng_strerror(rv) : strerror(errno));
-    return PB_OK;
-}
-
 pb_err links_open(const struct links_settings *settings, const struct log *log,
                   const struct links_events *events, void *arg, struct links **out, struct pb_why *why)
 {
     struct links *l = calloc(1, sizeof *l);
     if (!l)
         return PB_E_MEMORY;
-    *l = (struct links){
-        .settings = *settings, .log = log, .events = *events, .arg = arg, .epoll_fd = -1, .bell_fd = -1};
-    pb_err err = open_sockets(l, why);
-    if (!err)
-        err = watch_sockets(l, why);
-    if (err) {
+    *l = (struct links){.settings = *settings, .log = log, .events = *events, .arg = arg};
+    pb_err err = sockets_open(settings->listen, &l->sockets, why);
+    if (err)
         links_close(l);
-        return err;
-    }
-    *out = l;
-    return PB_OK;
+    else
+        *out = l;
+    return err;
 }
 
 void links_close(struct links *l)
@@ -889,19 +713,11 @@ void links_close(struct links *l)
     {
         session_free(l, s);
     }
-    nng_msg_free(l->answer);
-    if (nng_socket_id(l->members) > 0)
-        nng_close(l->members);
-    if (nng_socket_id(l->reports) > 0)
-        nng_close(l->reports);
-    if (l->bell_fd >= 0)
-        close(l->bell_fd);
-    if (l->epoll_fd >= 0)
-        close(l->epoll_fd);
+    sockets_close(l->sockets);
     free(l);
 }
 
 int links_fd(const struct links *l)
 {
-    return l->epoll_fd;
+    return sockets_fd(l->sockets);
 }

@@ -68,6 +68,7 @@
 #define LIMIT_BATCH_BYTES    (256 * 1024)
 #define LIMIT_SESSIONS       1024
 #define LIMIT_HELLOS_PENDING 256
+#define LIMIT_RETIRED        1024 /* sockets of sessions that are over, not closed yet */
 #define LIMIT_HELLO_MS       5000
 #define LIMIT_HELLO_REFUSALS 20   /* a second; what is over is dropped unanswered */
 #define LIMIT_CAPACITY       4096 /* attempts one worker may hold */

@@ -5,20 +5,22 @@
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/push.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define NEVER_MS (INT32_MAX / 2) /* the dialer must not come back by itself: a new pipe needs a new socket   \
-                                  */
+#define NEVER_MS (INT32_MAX / 2) /* no redialling: a new pipe needs a new socket */
 
 struct push {
     nng_socket socket;
     nng_listener listener;
     pthread_mutex_t lock; /* over what follows, and over every send */
     int pipe_id;          /* of the one pipe; 0: none so far */
-    bool dead;
+    bool dead, retired;
+    unsigned peers;
     int bell_fd;
+    char path[108]; /* of an ipc listener; else empty */
 };
 
 static void ring(const struct push *p)
@@ -33,7 +35,8 @@ static void on_add_pre(nng_pipe pipe, nng_pipe_ev event, void *arg)
     (void)event;
     struct push *p = arg;
     pthread_mutex_lock(&p->lock);
-    bool first = p->pipe_id == 0;
+    bool first = p->pipe_id == 0 && !p->retired;
+    p->peers++;
     if (first)
         p->pipe_id = nng_pipe_id(pipe);
     pthread_mutex_unlock(&p->lock);
@@ -55,9 +58,9 @@ static void on_rem_post(nng_pipe pipe, nng_pipe_ev event, void *arg)
     struct push *p = arg;
     pthread_mutex_lock(&p->lock);
     p->dead = p->dead || nng_pipe_id(pipe) == p->pipe_id;
-    bool dead = p->dead;
+    bool rings = p->dead && !p->retired;
     pthread_mutex_unlock(&p->lock);
-    if (dead)
+    if (rings)
         ring(p);
 }
 
@@ -78,7 +81,10 @@ static int prepare(struct push *p)
 static int listen_on(struct push *p, const char *url)
 {
     int rv = nng_listener_create(&p->listener, p->socket, url);
-    if (rv == 0 && strncmp(url, "ipc://", 6) == 0)
+    bool ipc = strncmp(url, "ipc://", 6) == 0;
+    if (ipc)
+        snprintf(p->path, sizeof p->path, "%s", url + 6);
+    if (rv == 0 && ipc)
         rv = nng_listener_set_int(p->listener, NNG_OPT_IPC_PERMISSIONS, 0600);
     return rv ? rv : nng_listener_start(p->listener, 0);
 }
@@ -130,6 +136,23 @@ void push_close(struct push *p)
     nng_close(p->socket); /* returns when no pipe is left, so no callback comes after it */
     pthread_mutex_destroy(&p->lock);
     free(p);
+}
+
+void push_retire(struct push *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->dead = p->retired = true;
+    pthread_mutex_unlock(&p->lock);
+    if (p->path[0])
+        unlink(p->path);
+}
+
+unsigned push_peers(struct push *p)
+{
+    pthread_mutex_lock(&p->lock);
+    unsigned peers = p->peers;
+    pthread_mutex_unlock(&p->lock);
+    return peers;
 }
 
 static pb_err send_locked(struct push *p, nng_msg *msg)

@@ -6,8 +6,10 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import secrets
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -32,6 +34,17 @@ def until(what, condition, patience=PATIENCE):
 def clean_env(**extra):
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PATCHBAY_")}
     return {**kept, "NO_COLOR": "1", **extra}
+
+
+def two_ports():
+    """A port that is free and whose neighbour is, below those that the system gives to clients."""
+    while True:
+        port = random.randrange(20000, 30000)
+        try:
+            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
+                return port
+        except OSError:
+            continue
 
 
 class Process:

@@ -25,6 +25,7 @@
 
 static struct {
     const char *broker; /* ipc://FOLDER or tcp://HOST:PORT */
+    const char *ways;   /* in which peers leave, in turn: digits, see flap() */
     uint8_t psk[CHANNEL_PSK_BYTES], seal_key[32];
     long sessions, flaps;
     atomic_long next, joined, connections, handshakes, failures;
@@ -146,8 +147,9 @@ static int dial_ipc(const char *path)
     return fd;
 }
 
-/* Connects as a PULL peer and leaves in one of four ways. */
-static void flap(const char *jobs, long k)
+/* Connects as a PULL peer and leaves: 0 at once, 1 after the handshake, 2 a moment later, 3 after waiting for
+ * more. */
+static void flap(const char *jobs, char way)
 {
     static const unsigned char hello[8] = {0, 'S', 'P', 0, 0, 0x51, 0, 0}; /* SP header, protocol PULL */
     unsigned char reply[256];
@@ -158,11 +160,11 @@ static void flap(const char *jobs, long k)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     flapper.connections++;
     if (write(fd, hello, sizeof hello) == (ssize_t)sizeof hello) {
-        if (k % 4 && read(fd, reply, 8) == 8)
+        if (way != '0' && read(fd, reply, 8) == 8)
             flapper.handshakes++;
-        if (k % 4 == 2)
+        if (way == '2')
             usleep((useconds_t)randombytes_uniform(300));
-        if (k % 4 == 3 && read(fd, reply, sizeof reply) < 0)
+        if (way == '3' && read(fd, reply, sizeof reply) < 0)
             flapper.failures += errno != EAGAIN && errno != ECONNRESET;
     }
     close(fd);
@@ -178,9 +180,9 @@ static void *run(void *unused)
             continue;
         }
         flapper.joined++;
-        long first = (long)randombytes_uniform(4);
-        for (long k = 0; k < flapper.flaps; k++)
-            flap(jobs, first + k);
+        size_t count = strlen(flapper.ways), first = randombytes_uniform((uint32_t)count);
+        for (size_t k = 0; k < (size_t)flapper.flaps; k++)
+            flap(jobs, flapper.ways[(first + k) % count]);
     }
     return NULL;
 }
@@ -198,12 +200,13 @@ int main(int argc, char **argv)
     enum { THREADS = 8 };
     pthread_t threads[THREADS];
     struct pb_why why = {0};
-    if (argc != 6 || sodium_init() < 0 || !read_key(argv[3])) {
-        fprintf(stderr, "usage: patchbay-flap BROKER SECRET-FILE SEAL-KEY-HEX SESSIONS FLAPS\n");
+    if (argc != 7 || !argv[6][0] || sodium_init() < 0 || !read_key(argv[3])) {
+        fprintf(stderr, "usage: patchbay-flap BROKER SECRET-FILE SEAL-KEY-HEX SESSIONS FLAPS WAYS\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     flapper.broker = argv[1];
+    flapper.ways = argv[6];
     flapper.sessions = strtol(argv[4], NULL, 10);
     flapper.flaps = strtol(argv[5], NULL, 10);
     if (channel_read_secret(argv[2], flapper.psk, &why) != PB_OK) {

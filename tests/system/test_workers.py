@@ -2,14 +2,13 @@
 late changes anything."""
 
 import concurrent.futures
-import random
 import secrets
 import signal
 import socket
 import threading
 import time
 
-from cluster import secret_file, until
+from cluster import secret_file, two_ports, until
 
 
 def setups(api, count, key, pool_size=40):
@@ -187,17 +186,6 @@ def test_a_worker_with_another_keyring_is_refused_with_a_reason(cluster):
     worker = cluster.start_worker("other", keyring=cluster.new_keyring("other-keyring"), wait=False)
     worker.says("keyring")
     assert list(cluster.api().workers()) == ["w1"]
-
-
-def two_ports():
-    """A port that is free and whose neighbour is, below those that the system gives to clients."""
-    while True:
-        port = random.randrange(20000, 30000)
-        try:
-            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
-                return port
-        except OSError:
-            continue
 
 
 def test_a_cluster_over_tcp(make_cluster):
