@@ -584,7 +584,7 @@ static pb_err open_db(struct sqlite *s, bool read_only, struct pb_why *why)
         char pragmas[256];
         snprintf(pragmas, sizeof pragmas,
                  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %d; "
-                 "PRAGMA trusted_schema = OFF;",
+                 "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;" /* what is erased is gone */,
                  CHECKPOINT_PAGES);
         ok = exec(s, pragmas);
     }

@@ -26,7 +26,7 @@ static void each_package(void (*test)(struct manifest *m, json_t *checks))
         struct pb_why why = {0};
         struct manifest *m = NULL;
         json_error_t error;
-        if (entry->d_name[0] == '.')
+        if (entry->d_name[0] == '.' || entry->d_type != DT_DIR)
             continue;
         snprintf(path, sizeof path, FOLDER "/%s", entry->d_name);
         if (manifest_open(path, &m, &why))
