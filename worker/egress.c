@@ -100,8 +100,10 @@ static bool parse_bits(const char *text, unsigned max, unsigned *out)
     if (len == 0 || len > 3 || strspn(text, "0123456789") != len)
         return false;
     unsigned long bits = strtoul(text, NULL, 10);
+    if (bits > max)
+        return false;
     *out = (unsigned)bits;
-    return bits <= max;
+    return true;
 }
 
 static pb_err parse_range(const char *text, struct range *out, struct pb_why *why)
