@@ -490,9 +490,7 @@ static void on_join(struct board *b, uint64_t now_ms, const struct board_event *
     assert(e->session && !find_seat(b, e->session));
     struct seat *seat = free_seat(b);
     assert(seat); /* links admits LIMIT_SESSIONS at most */
-    *seat = (struct seat){
-        .session = e->session, .slots = {NONE, NONE}
-    };
+    *seat = (struct seat){.session = e->session, .slots = {NONE, NONE}};
 }
 
 /* Is this fence the job's newest, as far as anyone can know? A job loaded from the store has none yet and

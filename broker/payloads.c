@@ -109,7 +109,7 @@ static void send_attempt(struct payloads *p, const struct board_effect *d, const
         .deadline_ms = ATTEMPT_DEADLINE_MS,
         .attempt = d->attempts + 1,
         .integration = job->integration,
-        .type = {job->type,   strlen(job->type)  },
+        .type = {job->type, strlen(job->type)},
         .payload = payload,
     };
     links_send_attempt(p->broker->links, d->session, &a);

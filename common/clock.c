@@ -29,7 +29,8 @@ void clock_text(int64_t wall_ms, char out[CLOCK_TEXT_BYTES])
     struct tm t;
     gmtime_r(&seconds, &t);
     /* Not strftime(): its %Y writes the year 1 as "1". The remainders tell the compiler that it fits. */
-    snprintf(out, CLOCK_TEXT_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(t.tm_year + 1900) % 10000,
-             (unsigned)(t.tm_mon + 1) % 100, (unsigned)t.tm_mday % 100, (unsigned)t.tm_hour % 100,
-             (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100, (unsigned)fraction % 1000);
+    snprintf(out, CLOCK_TEXT_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+             (unsigned)(t.tm_year + 1900) % 10000, (unsigned)(t.tm_mon + 1) % 100, (unsigned)t.tm_mday % 100,
+             (unsigned)t.tm_hour % 100, (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100,
+             (unsigned)fraction % 1000);
 }

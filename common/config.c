@@ -83,7 +83,8 @@ static void clear_list(struct option_list *list)
     *list = (struct option_list){0};
 }
 
-/* A list grows within one source; the next source begins it anew, so that a flag can narrow what a file allows. */
+/* A list grows within one source; the next source begins it anew, so that a flag can narrow what a file
+ * allows. */
 static pb_err set_value(struct loading *l, const struct option *o, const char *text, const char *where)
 {
     bool *given = &l->given[o - l->program->options];

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fault(struct fields_report *r, const char *field, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void fault(struct fields_report *r, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void fault(struct fields_report *r, const char *field, const char *format, ...)
 {
@@ -58,7 +59,8 @@ pb_err fields_from_json(const json_t *object, struct credentials *out, struct fi
         fault(report, NULL, "must be an object of field names and values");
         return PB_OK;
     }
-    json_object_foreach((json_t *)(uintptr_t)object, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
         const char *wrong = shape_fault(value);
         total += wrong ? 0 : json_string_length(value);
         if (wrong)
@@ -109,7 +111,8 @@ static bool is_option(const struct field *f, const char *value)
 {
     size_t i;
     json_t *option;
-    json_array_foreach(f->options, i, option) {
+    json_array_foreach(f->options, i, option)
+    {
         if (strcmp(json_string_value(json_object_get(option, "value")), value) == 0)
             return true;
     }
@@ -117,9 +120,11 @@ static bool is_option(const struct field *f, const char *value)
 }
 
 static const char *const format_patterns[] = {
-    [FORMAT_URI] = "^[A-Za-z][A-Za-z0-9+.-]*://(?:\\[[0-9A-Fa-f:.]+\\]|[^\\s/?#@:\\[\\]\\\\]+)(?::\\d+)?(?:[/?#]\\S*)?$",
+    [FORMAT_URI] =
+        "^[A-Za-z][A-Za-z0-9+.-]*://(?:\\[[0-9A-Fa-f:.]+\\]|[^\\s/?#@:\\[\\]\\\\]+)(?::\\d+)?(?:[/?#]\\S*)?$",
     [FORMAT_EMAIL] = "^[^\\s@]+@[^\\s@.]+(?:\\.[^\\s@.]+)+$",
-    [FORMAT_HOSTNAME] = "^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
+    [FORMAT_HOSTNAME] = "^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-"
+                        "Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
     [FORMAT_UUID] = "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
 };
 static const char *const format_names[] = {
@@ -147,8 +152,8 @@ static void check_value(const struct field *f, const struct secret *value, struc
     else if (f->format && !has_format(f->format, value))
         fault(report, f->name, "%s must be %s", f->label, format_names[f->format]);
     else if (f->regex && regex_match(f->regex, value->data, value->len) != PB_OK)
-        fault(report, f->name, "%s does not look right%s%s; was it copied whole?", f->label, f->placeholder ? ": it looks like " : "",
-              f->placeholder ? f->placeholder : "");
+        fault(report, f->name, "%s does not look right%s%s; was it copied whole?", f->label,
+              f->placeholder ? ": it looks like " : "", f->placeholder ? f->placeholder : "");
 }
 
 /* A default can make another field visible that has a default itself, wherever it stands in the form: so

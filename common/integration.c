@@ -160,9 +160,11 @@ static bool unpack_box(const msgpack_object *o, struct seal_box *box)
     uint64_t version;
     if (!o)
         return false;
-    if (!message_u64(message_get(o, "v"), 255, &version) || !message_str(message_get(o, "kid"), SEAL_KID_CHARS, &kid, &kid_len) ||
+    if (!message_u64(message_get(o, "v"), 255, &version) ||
+        !message_str(message_get(o, "kid"), SEAL_KID_CHARS, &kid, &kid_len) ||
         !message_bin_exact(message_get(o, "nonce"), box->nonce, sizeof box->nonce) ||
-        !message_bin(message_get(o, "box"), 2 * LIMIT_CREDENTIALS_BYTES, &bytes, &len) || memchr(kid, 0, kid_len))
+        !message_bin(message_get(o, "box"), 2 * LIMIT_CREDENTIALS_BYTES, &bytes, &len) ||
+        memchr(kid, 0, kid_len))
         return false;
     box->version = (int)version;
     memcpy(box->kid, kid, kid_len);
@@ -247,17 +249,20 @@ json_t *integration_json(const struct integration *in)
 {
     char id[ID_TEXT_BYTES];
     id_text(&in->id, ID_INTEGRATION, id);
-    return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o}, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o}",
-                     "id", id, "tenant", json_text(in->tenant), "name", json_text(in->name), "type", json_text(in->type), "status",
-                     integration_status_name(in->status), "health", integration_health_name(in->health), "supportedEvents",
-                     json_part(in->supported_events, json_array), "fields", json_part(in->fields, json_object), "result",
-                     json_part(in->result, json_null), "account", "id", json_text(in->account_id), "label",
-                     json_text(in->account_label), "host", json_text(in->host), "manifest", "version",
-                     json_text(in->manifest_version), "hash", json_text(in->manifest_hash), "failures", (json_int_t)in->failures,
-                     "firstFailedAt", json_time(in->first_failed_at_ms), "lastValidated", json_time(in->last_validated_ms),
-                     "nextValidation", json_time(in->next_validation_ms), "generation", (json_int_t)in->generation, "revision",
-                     (json_int_t)in->revision, "createdAt", json_time(in->created_at_ms), "updatedAt",
-                     json_time(in->updated_at_ms));
+    return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o}, s:I, "
+                     "s:o, s:o, s:o, s:I, s:I, s:o, s:o}",
+                     "id", id, "tenant", json_text(in->tenant), "name", json_text(in->name), "type",
+                     json_text(in->type), "status", integration_status_name(in->status), "health",
+                     integration_health_name(in->health), "supportedEvents",
+                     json_part(in->supported_events, json_array), "fields",
+                     json_part(in->fields, json_object), "result", json_part(in->result, json_null),
+                     "account", "id", json_text(in->account_id), "label", json_text(in->account_label),
+                     "host", json_text(in->host), "manifest", "version", json_text(in->manifest_version),
+                     "hash", json_text(in->manifest_hash), "failures", (json_int_t)in->failures,
+                     "firstFailedAt", json_time(in->first_failed_at_ms), "lastValidated",
+                     json_time(in->last_validated_ms), "nextValidation", json_time(in->next_validation_ms),
+                     "generation", (json_int_t)in->generation, "revision", (json_int_t)in->revision,
+                     "createdAt", json_time(in->created_at_ms), "updatedAt", json_time(in->updated_at_ms));
 }
 
 /* -- names -- */

@@ -36,11 +36,13 @@ static pb_err write_keyring(int fd, const char *path, struct pb_why *why)
     clock_text(clock_wall_ms(), today);
     randombytes_buf(master, sizeof master);
     sodium_bin2hex(hex, sizeof hex, master, sizeof master);
-    int len = snprintf(text, sizeof text,
-                       "# Patchbay's keyring: the master keys of all stored credentials. Only workers read it. Keep a copy in a safe\n"
-                       "# place: without it the stored credentials are lost. One line a key, the last one encrypts.\n"
-                       "key k%.4s%.2s%.2s-%04x %s\n",
-                       today, today + 5, today + 8, (unsigned)randombytes_uniform(0x10000), hex);
+    int len = snprintf(
+        text, sizeof text,
+        "# Patchbay's keyring: the master keys of all stored credentials. Only workers read it. Keep a copy "
+        "in a safe\n"
+        "# place: without it the stored credentials are lost. One line a key, the last one encrypts.\n"
+        "key k%.4s%.2s%.2s-%04x %s\n",
+        today, today + 5, today + 8, (unsigned)randombytes_uniform(0x10000), hex);
     pb_err err = PB_OK;
     if (write(fd, text, (size_t)len) != len || fsync(fd) != 0)
         err = pb_fail(why, PB_E_IO, path, "cannot be written: %s", strerror(errno));
@@ -67,7 +69,9 @@ pb_err keyring_create(const char *path, struct pb_why *why)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST)
-        return pb_fail(why, PB_E_EXISTS, path, "is there already and is left as it is; a new keyring would make stored credentials unreadable");
+        return pb_fail(
+            why, PB_E_EXISTS, path,
+            "is there already and is left as it is; a new keyring would make stored credentials unreadable");
     if (fd < 0)
         return pb_fail(why, PB_E_IO, path, "cannot be made: %s", strerror(errno));
     pb_err err = write_keyring(fd, path, why);
@@ -89,7 +93,8 @@ static pb_err check_file(FILE *f, const char *path, struct pb_why *why)
     if (!S_ISREG(st.st_mode))
         return pb_fail(why, PB_E_DENIED, path, "must be a regular file");
     if (st.st_mode & 077)
-        return pb_fail(why, PB_E_DENIED, path, "the keyring may be read by others (mode %03o); run: chmod 600 %s",
+        return pb_fail(why, PB_E_DENIED, path,
+                       "the keyring may be read by others (mode %03o); run: chmod 600 %s",
                        (unsigned)(st.st_mode & 0777), path);
     return PB_OK;
 }
@@ -134,7 +139,8 @@ static bool is_known(const struct keyring *ring, const char *kid)
     return false;
 }
 
-static pb_err take_line(struct keyring *ring, const char *line, const char *path, int number, struct pb_why *why)
+static pb_err take_line(struct keyring *ring, const char *line, const char *path, int number,
+                        struct pb_why *why)
 {
     char at[192];
     snprintf(at, sizeof at, "%.170s:%d", path, number);
@@ -187,7 +193,8 @@ pb_err keyring_open(const char *path, struct keyring **out, struct pb_why *why)
     FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
     if (!f) {
         const char *remedy = errno == ENOENT ? "; `patchbay keys init` makes one" : "";
-        pb_err err = pb_fail(why, PB_E_IO, path, "the keyring cannot be opened: %s%s", strerror(errno), remedy);
+        pb_err err =
+            pb_fail(why, PB_E_IO, path, "the keyring cannot be opened: %s%s", strerror(errno), remedy);
         if (fd >= 0)
             close(fd);
         return err;

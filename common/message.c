@@ -32,16 +32,20 @@ struct form {
 
 static const struct form forms[] = {
     /* 0xc0 .. 0xdf, msgpack specification, "Formats" */
-    {0, 0, BYTES, true},  {0, 0, BYTES, false}, {0, 0, BYTES, true},  {0, 0, BYTES, true}, /* nil, never used, false, true */
-    {1, 0, BYTES, true},  {2, 0, BYTES, true},  {4, 0, BYTES, true},                       /* bin */
-    {1, 1, BYTES, false}, {2, 1, BYTES, false}, {4, 1, BYTES, false},                      /* ext: not used here */
-    {0, 4, BYTES, true},  {0, 8, BYTES, true},                                             /* float */
-    {0, 1, BYTES, true},  {0, 2, BYTES, true},  {0, 4, BYTES, true},  {0, 8, BYTES, true}, /* uint */
-    {0, 1, BYTES, true},  {0, 2, BYTES, true},  {0, 4, BYTES, true},  {0, 8, BYTES, true}, /* int */
-    {0, 2, BYTES, false}, {0, 3, BYTES, false}, {0, 5, BYTES, false}, {0, 9, BYTES, false}, {0, 17, BYTES, false}, /* fixext */
-    {1, 0, BYTES, true},  {2, 0, BYTES, true},  {4, 0, BYTES, true},                       /* str */
-    {2, 0, ITEMS, true},  {4, 0, ITEMS, true},                                             /* array */
-    {2, 0, PAIRS, true},  {4, 0, PAIRS, true},                                             /* map */
+    {0, 0, BYTES, true},  {0, 0, BYTES, false},  {0, 0, BYTES, true},
+    {0, 0, BYTES, true},                                               /* nil, never used, false, true */
+    {1, 0, BYTES, true},  {2, 0, BYTES, true},   {4, 0, BYTES, true},  /* bin */
+    {1, 1, BYTES, false}, {2, 1, BYTES, false},  {4, 1, BYTES, false}, /* ext: not used here */
+    {0, 4, BYTES, true},  {0, 8, BYTES, true},                         /* float */
+    {0, 1, BYTES, true},  {0, 2, BYTES, true},   {0, 4, BYTES, true},
+    {0, 8, BYTES, true}, /* uint */
+    {0, 1, BYTES, true},  {0, 2, BYTES, true},   {0, 4, BYTES, true},
+    {0, 8, BYTES, true}, /* int */
+    {0, 2, BYTES, false}, {0, 3, BYTES, false},  {0, 5, BYTES, false},
+    {0, 9, BYTES, false}, {0, 17, BYTES, false},                      /* fixext */
+    {1, 0, BYTES, true},  {2, 0, BYTES, true},   {4, 0, BYTES, true}, /* str */
+    {2, 0, ITEMS, true},  {4, 0, ITEMS, true},                        /* array */
+    {2, 0, PAIRS, true},  {4, 0, PAIRS, true},                        /* map */
 };
 
 static struct form form_of(uint8_t type, uint64_t *count)
@@ -107,8 +111,8 @@ pb_err message_scan(const uint8_t *bytes, size_t len)
 
 static bool same_key(const msgpack_object *a, const msgpack_object *b)
 {
-    return a->type == MSGPACK_OBJECT_STR && b->type == MSGPACK_OBJECT_STR && a->via.str.size == b->via.str.size &&
-           memcmp(a->via.str.ptr, b->via.str.ptr, a->via.str.size) == 0;
+    return a->type == MSGPACK_OBJECT_STR && b->type == MSGPACK_OBJECT_STR &&
+           a->via.str.size == b->via.str.size && memcmp(a->via.str.ptr, b->via.str.ptr, a->via.str.size) == 0;
 }
 
 /* Maps here have a few keys, so comparing each with each is cheap; a long one is refused. */

@@ -16,7 +16,8 @@ static int fold(char c)
     return tolower((unsigned char)c);
 }
 
-/* Damerau-Levenshtein distance with adjacent swaps (optimal string alignment). Words are at most WORD_MAX long. */
+/* Damerau-Levenshtein distance with adjacent swaps (optimal string alignment). Words are at most WORD_MAX
+ * long. */
 static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     size_t rows[3][WORD_MAX + 1];
@@ -26,7 +27,8 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
         size_t *row = rows[i % 3], *above = rows[(i - 1) % 3], *above2 = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= b_len; j++) {
-            row[j] = least(least(row[j - 1], above[j]) + 1, above[j - 1] + (fold(a[i - 1]) != fold(b[j - 1])));
+            row[j] =
+                least(least(row[j - 1], above[j]) + 1, above[j - 1] + (fold(a[i - 1]) != fold(b[j - 1])));
             if (i > 1 && j > 1 && fold(a[i - 1]) == fold(b[j - 2]) && fold(a[i - 2]) == fold(b[j - 1]))
                 row[j] = least(row[j], above2[j - 2] + 1);
         }

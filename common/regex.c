@@ -13,8 +13,9 @@ pb_err regex_compile(const char *pattern, void **out, char *reason, size_t reaso
     int code;
     PCRE2_SIZE offset;
     PCRE2_UCHAR text[120];
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C,
-                                   &code, &offset, NULL);
+    pcre2_code *re =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                      PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
     if (re) {
         *out = re;
         return PB_OK;

@@ -78,7 +78,8 @@ static pb_err check_fields(const struct credentials *c)
     if (c->count > LIMIT_PACKAGE_FIELDS)
         return PB_E_LIMIT;
     for (size_t i = 0; i < c->count; i++) {
-        if (strlen(c->items[i].name) > LIMIT_FIELD_NAME_CHARS || c->items[i].value.len > LIMIT_CREDENTIAL_BYTES)
+        if (strlen(c->items[i].name) > LIMIT_FIELD_NAME_CHARS ||
+            c->items[i].value.len > LIMIT_CREDENTIAL_BYTES)
             return PB_E_LIMIT;
         for (size_t j = 0; j < i; j++)
             if (strcmp(c->items[i].name, c->items[j].name) == 0)
@@ -120,8 +121,10 @@ static bool is_text(const msgpack_object *o, const char *text)
 static bool is_owner(const msgpack_object *map, const struct seal_owner *owner)
 {
     struct pb_id id;
-    return is_text(message_get(map, "tenant"), owner->tenant) && is_text(message_get(map, "type"), owner->type) &&
-           message_bin_exact(message_get(map, "integration"), id.bytes, sizeof id.bytes) && id_equal(&id, &owner->integration);
+    return is_text(message_get(map, "tenant"), owner->tenant) &&
+           is_text(message_get(map, "type"), owner->type) &&
+           message_bin_exact(message_get(map, "integration"), id.bytes, sizeof id.bytes) &&
+           id_equal(&id, &owner->integration);
 }
 
 static pb_err add_field(struct credentials *c, const msgpack_object_kv *kv)
@@ -150,7 +153,8 @@ static pb_err read_fields(const msgpack_object *fields, struct credentials *out)
     return err;
 }
 
-static pb_err unpack_plain(const uint8_t *plain, size_t len, const struct seal_owner *owner, struct credentials *out)
+static pb_err unpack_plain(const uint8_t *plain, size_t len, const struct seal_owner *owner,
+                           struct credentials *out)
 {
     msgpack_zone zone;
     msgpack_object root;
@@ -167,8 +171,8 @@ static pb_err unpack_plain(const uint8_t *plain, size_t len, const struct seal_o
 
 /* -- on the way in -- */
 
-pb_err seal_inbound(const uint8_t public_key[SEAL_PUBLIC_BYTES], const struct seal_owner *owner, const struct credentials *c,
-                    uint8_t **out, size_t *out_len)
+pb_err seal_inbound(const uint8_t public_key[SEAL_PUBLIC_BYTES], const struct seal_owner *owner,
+                    const struct credentials *c, uint8_t **out, size_t *out_len)
 {
     struct buf plain;
     uint8_t *sealed = NULL;
@@ -189,8 +193,8 @@ pb_err seal_inbound(const uint8_t public_key[SEAL_PUBLIC_BYTES], const struct se
     return err;
 }
 
-pb_err seal_open_inbound(const struct keyring *ring, const struct seal_owner *owner, const uint8_t *sealed, size_t len,
-                         struct credentials *out)
+pb_err seal_open_inbound(const struct keyring *ring, const struct seal_owner *owner, const uint8_t *sealed,
+                         size_t len, struct credentials *out)
 {
     struct buf plain;
     bool open = false;
@@ -198,7 +202,8 @@ pb_err seal_open_inbound(const struct keyring *ring, const struct seal_owner *ow
         return PB_E_DENIED;
     pb_err err = plain_init(&plain);
     for (size_t i = 0; !err && !open && i < keyring_count(ring); i++)
-        open = crypto_box_seal_open(plain.data, sealed, len, keyring_box_public(ring, i), keyring_box_secret(ring, i)) == 0;
+        open = crypto_box_seal_open(plain.data, sealed, len, keyring_box_public(ring, i),
+                                    keyring_box_secret(ring, i)) == 0;
     if (!err)
         err = open ? unpack_plain(plain.data, len - crypto_box_SEALBYTES, owner, out) : PB_E_DENIED;
     wipe(&plain);
@@ -219,7 +224,8 @@ static void associate(const struct seal_owner *owner, struct buf *out)
     message_put_text(&pk, owner->type);
 }
 
-pb_err seal_store(const struct keyring *ring, const struct seal_owner *owner, const struct credentials *c, struct seal_box *out)
+pb_err seal_store(const struct keyring *ring, const struct seal_owner *owner, const struct credentials *c,
+                  struct seal_box *out)
 {
     struct seal_box box = {.version = BOX_VERSION};
     struct buf plain, data;
@@ -234,8 +240,8 @@ pb_err seal_store(const struct keyring *ring, const struct seal_owner *owner, co
     if (!err && !(box.bytes = malloc(plain.len + crypto_aead_xchacha20poly1305_ietf_ABYTES)))
         err = PB_E_MEMORY;
     if (!err) {
-        crypto_aead_xchacha20poly1305_ietf_encrypt(box.bytes, &len, plain.data, plain.len, data.data, data.len, NULL, box.nonce,
-                                                   keyring_record_key(ring, 0));
+        crypto_aead_xchacha20poly1305_ietf_encrypt(box.bytes, &len, plain.data, plain.len, data.data,
+                                                   data.len, NULL, box.nonce, keyring_record_key(ring, 0));
         box.len = (size_t)len;
         seal_box_fini(out);
         *out = box;
@@ -253,21 +259,22 @@ static const uint8_t *find_key(const struct keyring *ring, const char *kid)
     return NULL;
 }
 
-pb_err seal_open_stored(const struct keyring *ring, const struct seal_owner *owner, const struct seal_box *box,
-                        struct credentials *out)
+pb_err seal_open_stored(const struct keyring *ring, const struct seal_owner *owner,
+                        const struct seal_box *box, struct credentials *out)
 {
     const uint8_t *key = find_key(ring, box->kid);
     struct buf plain, data;
     unsigned long long len = 0;
     if (!key)
         return PB_E_NOT_FOUND;
-    if (box->version != BOX_VERSION || box->len < crypto_aead_xchacha20poly1305_ietf_ABYTES || box->len > PLAIN_BYTES)
+    if (box->version != BOX_VERSION || box->len < crypto_aead_xchacha20poly1305_ietf_ABYTES ||
+        box->len > PLAIN_BYTES)
         return PB_E_DENIED;
     buf_init(&data, 1024);
     associate(owner, &data);
     pb_err err = plain_init(&plain);
-    if (!err && crypto_aead_xchacha20poly1305_ietf_decrypt(plain.data, &len, NULL, box->bytes, box->len, data.data, data.len,
-                                                           box->nonce, key) != 0)
+    if (!err && crypto_aead_xchacha20poly1305_ietf_decrypt(plain.data, &len, NULL, box->bytes, box->len,
+                                                           data.data, data.len, box->nonce, key) != 0)
         err = PB_E_DENIED;
     if (!err)
         err = unpack_plain(plain.data, (size_t)len, owner, out);

@@ -37,8 +37,8 @@ enum store_change_kind { CHANGE_NONE, CHANGE_CREATE, CHANGE_REPLACE, CHANGE_DELE
  * existing record with an older fence overwrites it. Fences stay below 2^63. When the condition fails
  * nothing of the operation is done, the job's outcome included:
  * - PB_E_CONFLICT: a newer fence has written, or the generation is another
- * - PB_E_NOT_FOUND: REPLACE or DELETE, and there is no such record (or it was deleted); CREATE of a record that
- *   was deleted since, so that a repeated setup does not bring it back
+ * - PB_E_NOT_FOUND: REPLACE or DELETE, and there is no such record (or it was deleted); CREATE of a record
+ * that was deleted since, so that a repeated setup does not bring it back
  * - PB_E_EXISTS: (tenant, name) belongs to another integration */
 struct store_change {
     enum store_change_kind kind;

@@ -254,9 +254,10 @@ static bool get_id(const msgpack_object *o, struct pb_id *out)
     return message_bin_exact(o, out->bytes, sizeof out->bytes);
 }
 
-/* A list whose items are read by one(); *out is allocated, and freed by wire_fini(). An absent key is an empty list. */
-static bool get_list(const msgpack_object *o, size_t max_count, size_t size, bool (*one)(const msgpack_object *, void *), void **out,
-                     size_t *count)
+/* A list whose items are read by one(); *out is allocated, and freed by wire_fini(). An absent key is an
+ * empty list. */
+static bool get_list(const msgpack_object *o, size_t max_count, size_t size,
+                     bool (*one)(const msgpack_object *, void *), void **out, size_t *count)
 {
     const msgpack_object *items;
     size_t n;
@@ -292,7 +293,8 @@ static bool read_type(const msgpack_object *o, void *out)
     struct wire_type *t = out;
     const msgpack_object *f;
     size_t n;
-    return message_array(o, 2, &f, &n) && n == 2 && get_text(&f[0], LIMIT_TYPE_CHARS, &t->type) && get_text(&f[1], 64, &t->hash);
+    return message_array(o, 2, &f, &n) && n == 2 && get_text(&f[0], LIMIT_TYPE_CHARS, &t->type) &&
+           get_text(&f[1], 64, &t->hash);
 }
 
 static bool read_attempt(const msgpack_object *o, void *out)
@@ -303,8 +305,9 @@ static bool read_attempt(const msgpack_object *o, void *out)
     size_t n;
     bool ok = message_array(o, ATTEMPT_FIELDS, &f, &n) && n == ATTEMPT_FIELDS && get_id(&f[0], &a->job) &&
               read_fence(&f[1], &a->fence) && message_u64(&f[2], UINT8_MAX, &kind) &&
-              get_text(&f[3], LIMIT_TENANT_CHARS, &a->tenant) && get_u32(&f[4], &a->deadline_ms) && get_u32(&f[5], &a->attempt) &&
-              get_id(&f[6], &a->integration) && get_text(&f[7], LIMIT_TYPE_CHARS, &a->type) && get_u32(&f[8], &a->flags) &&
+              get_text(&f[3], LIMIT_TENANT_CHARS, &a->tenant) && get_u32(&f[4], &a->deadline_ms) &&
+              get_u32(&f[5], &a->attempt) && get_id(&f[6], &a->integration) &&
+              get_text(&f[7], LIMIT_TYPE_CHARS, &a->type) && get_u32(&f[8], &a->flags) &&
               message_bin(&f[9], LIMIT_MESSAGE_BYTES, &a->payload.data, &a->payload.len);
     a->kind = (enum job_kind)kind;
     return ok;
@@ -317,8 +320,9 @@ static bool read_outcome(const msgpack_object *o, void *out)
     uint64_t outcome = 0, change = 0;
     size_t n;
     bool ok = message_array(o, OUTCOME_FIELDS, &f, &n) && n == OUTCOME_FIELDS && get_id(&f[0], &r->job) &&
-              read_fence(&f[1], &r->fence) && message_u64(&f[2], OUTCOME_CANCELLED, &outcome) && outcome >= OUTCOME_DONE &&
-              get_text(&f[3], 64, &r->code) && message_u64(&f[4], INT32_MAX, &r->retry_after_ms) && message_i64(&f[5], &r->revision) &&
+              read_fence(&f[1], &r->fence) && message_u64(&f[2], OUTCOME_CANCELLED, &outcome) &&
+              outcome >= OUTCOME_DONE && get_text(&f[3], 64, &r->code) &&
+              message_u64(&f[4], INT32_MAX, &r->retry_after_ms) && message_i64(&f[5], &r->revision) &&
               get_text(&f[6], LIMIT_BATCH_BYTES, &r->result) && message_u64(&f[7], CHANGE_DELETE, &change) &&
               message_i64(&f[8], &r->change.if_generation) &&
               message_bin(&f[9], LIMIT_MESSAGE_BYTES, &r->change.doc.data, &r->change.doc.len);
@@ -359,7 +363,8 @@ static bool read_sealed(const msgpack_object *b, struct wire_message *m)
 {
     const msgpack_object *f;
     size_t n;
-    return message_array(b, 3, &f, &n) && n == 3 && message_bin_exact(&f[0], m->sealed.session, sizeof m->sealed.session) &&
+    return message_array(b, 3, &f, &n) && n == 3 &&
+           message_bin_exact(&f[0], m->sealed.session, sizeof m->sealed.session) &&
            message_u64(&f[1], UINT64_MAX, &m->sealed.counter) &&
            message_bin(&f[2], LIMIT_MESSAGE_BYTES, &m->sealed.box.data, &m->sealed.box.len);
 }
@@ -367,20 +372,25 @@ static bool read_sealed(const msgpack_object *b, struct wire_message *m)
 static bool read_join(const msgpack_object *b, struct wire_message *m)
 {
     struct wire_join *j = &m->join;
-    return get_text(message_get(b, "name"), LIMIT_WORKER_NAME, &j->name) && get_text(message_get(b, "version"), 32, &j->version) &&
+    return get_text(message_get(b, "name"), LIMIT_WORKER_NAME, &j->name) &&
+           get_text(message_get(b, "version"), 32, &j->version) &&
            get_u32(message_get(b, "capacity"), &j->capacity) && j->capacity <= LIMIT_CAPACITY &&
            message_bin_exact(message_get(b, "sealKey"), j->seal_key, sizeof j->seal_key) &&
-           get_list(message_get(b, "types"), WIRE_TYPES_MAX, sizeof *j->types, read_type, (void **)&j->types, &j->type_count) &&
-           get_list(message_get(b, "held"), LIMIT_MESSAGE_ITEMS, sizeof *j->held, read_held, (void **)&j->held, &j->held_count);
+           get_list(message_get(b, "types"), WIRE_TYPES_MAX, sizeof *j->types, read_type, (void **)&j->types,
+                    &j->type_count) &&
+           get_list(message_get(b, "held"), LIMIT_MESSAGE_ITEMS, sizeof *j->held, read_held,
+                    (void **)&j->held, &j->held_count);
 }
 
 static bool read_joined(const msgpack_object *b, struct wire_message *m)
 {
     struct wire_joined *j = &m->joined;
-    return get_text(message_get(b, "worker"), 64, &j->worker) && get_text(message_get(b, "jobs"), 255, &j->jobs) &&
-           get_text(message_get(b, "reports"), 255, &j->reports) && get_text(message_get(b, "store"), 64, &j->store) &&
-           get_u32(message_get(b, "leaseMs"), &j->lease_ms) && get_u32(message_get(b, "beatMs"), &j->beat_ms) &&
-           get_u32(message_get(b, "epoch"), &j->epoch);
+    return get_text(message_get(b, "worker"), 64, &j->worker) &&
+           get_text(message_get(b, "jobs"), 255, &j->jobs) &&
+           get_text(message_get(b, "reports"), 255, &j->reports) &&
+           get_text(message_get(b, "store"), 64, &j->store) &&
+           get_u32(message_get(b, "leaseMs"), &j->lease_ms) &&
+           get_u32(message_get(b, "beatMs"), &j->beat_ms) && get_u32(message_get(b, "epoch"), &j->epoch);
 }
 
 static bool read_jobs(const msgpack_object *b, struct wire_message *m)
@@ -388,12 +398,12 @@ static bool read_jobs(const msgpack_object *b, struct wire_message *m)
     struct wire_jobs *j = &m->jobs;
     message_bool(message_get(b, "list"), &j->list);
     return b->type == MSGPACK_OBJECT_MAP &&
-           get_list(message_get(b, "attempts"), LIMIT_BATCH_ENTRIES, sizeof *j->attempts, read_attempt, (void **)&j->attempts,
-                    &j->attempt_count) &&
-           get_list(message_get(b, "settled"), LIMIT_BATCH_ENTRIES, sizeof *j->settled, read_fence, (void **)&j->settled,
-                    &j->settled_count) &&
-           get_list(message_get(b, "cancel"), LIMIT_BATCH_ENTRIES, sizeof *j->cancel, read_fence, (void **)&j->cancel,
-                    &j->cancel_count);
+           get_list(message_get(b, "attempts"), LIMIT_BATCH_ENTRIES, sizeof *j->attempts, read_attempt,
+                    (void **)&j->attempts, &j->attempt_count) &&
+           get_list(message_get(b, "settled"), LIMIT_BATCH_ENTRIES, sizeof *j->settled, read_fence,
+                    (void **)&j->settled, &j->settled_count) &&
+           get_list(message_get(b, "cancel"), LIMIT_BATCH_ENTRIES, sizeof *j->cancel, read_fence,
+                    (void **)&j->cancel, &j->cancel_count);
 }
 
 static bool read_report(const msgpack_object *b, struct wire_message *m)
@@ -401,20 +411,23 @@ static bool read_report(const msgpack_object *b, struct wire_message *m)
     struct wire_report *r = &m->report;
     r->has_list = message_get(b, "list");
     message_bool(message_get(b, "draining"), &r->draining);
-    return message_u64(message_get(b, "received"), UINT64_MAX, &r->received) && get_u32(message_get(b, "free"), &r->free) &&
-           r->free <= LIMIT_CAPACITY && get_u32(message_get(b, "running"), &r->running) &&
+    return message_u64(message_get(b, "received"), UINT64_MAX, &r->received) &&
+           get_u32(message_get(b, "free"), &r->free) && r->free <= LIMIT_CAPACITY &&
+           get_u32(message_get(b, "running"), &r->running) &&
            message_u64(message_get(b, "sum"), UINT64_MAX, &r->running_sum) &&
-           get_list(message_get(b, "outcomes"), LIMIT_BATCH_ENTRIES, sizeof *r->outcomes, read_outcome, (void **)&r->outcomes,
-                    &r->outcome_count) &&
-           get_list(message_get(b, "list"), LIMIT_MESSAGE_ITEMS, sizeof *r->list, read_held, (void **)&r->list, &r->list_count);
+           get_list(message_get(b, "outcomes"), LIMIT_BATCH_ENTRIES, sizeof *r->outcomes, read_outcome,
+                    (void **)&r->outcomes, &r->outcome_count) &&
+           get_list(message_get(b, "list"), LIMIT_MESSAGE_ITEMS, sizeof *r->list, read_held,
+                    (void **)&r->list, &r->list_count);
 }
 
 typedef bool reader(const msgpack_object *body, struct wire_message *m);
 
 static reader *const readers[] = {
-    [WIRE_HELLO] = read_hello, [WIRE_WELCOME] = read_welcome, [WIRE_REFUSED] = read_refused, [WIRE_RESTART] = read_nothing,
-    [WIRE_SEALED] = read_sealed, [WIRE_JOIN] = read_join, [WIRE_JOINED] = read_joined, [WIRE_JOBS] = read_jobs,
-    [WIRE_REPORT] = read_report, [WIRE_LEAVE] = read_nothing,
+    [WIRE_HELLO] = read_hello,     [WIRE_WELCOME] = read_welcome, [WIRE_REFUSED] = read_refused,
+    [WIRE_RESTART] = read_nothing, [WIRE_SEALED] = read_sealed,   [WIRE_JOIN] = read_join,
+    [WIRE_JOINED] = read_joined,   [WIRE_JOBS] = read_jobs,       [WIRE_REPORT] = read_report,
+    [WIRE_LEAVE] = read_nothing,
 };
 
 static bool read_message(const msgpack_object *root, struct wire_message *m)
@@ -422,7 +435,8 @@ static bool read_message(const msgpack_object *root, struct wire_message *m)
     const msgpack_object *f;
     uint64_t kind;
     size_t n;
-    if (!message_array(root, 3, &f, &n) || n != 3 || !message_u64(&f[0], UINT8_MAX, &m->version) || m->version == 0)
+    if (!message_array(root, 3, &f, &n) || n != 3 || !message_u64(&f[0], UINT8_MAX, &m->version) ||
+        m->version == 0)
         return false;
     if (!message_u64(&f[1], sizeof readers / sizeof readers[0] - 1, &kind) || !readers[kind])
         return false;
@@ -475,8 +489,9 @@ pb_err wire_unpack_setup(struct wire_bytes in, struct wire_setup *out)
     if (!msgpack_zone_init(&zone, 512))
         return PB_E_MEMORY;
     pb_err err = message_unpack(in.data, in.len, &zone, &root);
-    if (!err && (!get_text(message_get(&root, "name"), LIMIT_NAME_CHARS, &s.name) ||
-                 !message_bin(message_get(&root, "sealed"), LIMIT_MESSAGE_BYTES, &s.sealed.data, &s.sealed.len)))
+    if (!err &&
+        (!get_text(message_get(&root, "name"), LIMIT_NAME_CHARS, &s.name) ||
+         !message_bin(message_get(&root, "sealed"), LIMIT_MESSAGE_BYTES, &s.sealed.data, &s.sealed.len)))
         err = PB_E_INVALID;
     if (!err)
         *out = s;

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TESTS_MAX      100
-#define CARRIER_JOBS   UINT64_C(1000000) /* ids of jobs that carry changes begin behind it */
+#define TESTS_MAX    100
+#define CARRIER_JOBS UINT64_C(1000000) /* ids of jobs that carry changes begin behind it */
 
 static void expect_ok(pb_err err, const struct pb_why *why)
 {
@@ -105,8 +105,9 @@ pb_err suite_append(void **state, const struct job *job)
 pb_err suite_finish(void **state, uint64_t n, enum job_state job_state)
 {
     char result[] = "{\"code\":\"ok\"}";
-    struct store_op op = {.kind = STORE_FINISH_JOB,
-                          .job = {.id = suite_id(n), .state = job_state, .finished_at_ms = 77, .result = result}};
+    struct store_op op = {
+        .kind = STORE_FINISH_JOB,
+        .job = {.id = suite_id(n), .state = job_state, .finished_at_ms = 77, .result = result}};
     return suite_commit(state, &op);
 }
 
@@ -188,7 +189,8 @@ static size_t add_part(struct CMUnitTest *tests, size_t count, const struct suit
 {
     for (size_t i = 0; i < part->count; i++) {
         assert_true(count < TESTS_MAX);
-        tests[count++] = (struct CMUnitTest){part->tests[i].name, part->tests[i].run, open_fresh, close_it, s};
+        tests[count++] =
+            (struct CMUnitTest){part->tests[i].name, part->tests[i].run, open_fresh, close_it, s};
     }
     return count;
 }

@@ -1,5 +1,5 @@
-/* The store's contract (common/store.h) as tests, for every implementation of it. A program per implementation
- * says how to come by a new, empty store, and calls suite_run(). */
+/* The store's contract (common/store.h) as tests, for every implementation of it. A program per
+ * implementation says how to come by a new, empty store, and calls suite_run(). */
 #ifndef PB_TESTS_STORE_SUITE_H
 #define PB_TESTS_STORE_SUITE_H
 

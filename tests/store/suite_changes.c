@@ -8,16 +8,36 @@
 
 static void store_keeps_every_field_of_an_integration(void **state)
 {
-    static char tenant[] = "acme", name[] = "Shop \xe2\x82\xac", type[] = "stripe", fields[] = "{\"a\":1}", events[] = "[]",
-                result[] = "{}", id[] = "acct", label[] = "", host[] = "h", version[] = "1", hash[] = "00ff";
+    static char tenant[] = "acme", name[] = "Shop \xe2\x82\xac", type[] = "stripe", fields[] = "{\"a\":1}",
+                events[] = "[]", result[] = "{}", id[] = "acct", label[] = "", host[] = "h", version[] = "1",
+                hash[] = "00ff";
     static uint8_t box[] = {0, 1, 2, 0xff};
-    struct integration in = {.id = suite_id(1), .tenant = tenant, .name = name, .type = type, .status = STATUS_INACTIVE,
-                             .health = HEALTH_UNKNOWN, .fields = fields, .supported_events = events, .result = result,
-                             .account_id = id, .account_label = label, .host = host, .manifest_version = version,
-                             .manifest_hash = hash, .failures = UINT32_MAX, .first_failed_at_ms = 1, .suspect_since_ms = 2,
-                             .last_validated_ms = 3, .next_validation_ms = 4, .created_at_ms = 5, .updated_at_ms = INT64_MAX,
-                             .generation = 6, .revision = 7, .fence = 1 /* not what counts */};
-    in.credentials = (struct seal_box){.version = 1, .kid = "k1", .nonce = {9}, .bytes = box, .len = sizeof box};
+    struct integration in = {.id = suite_id(1),
+                             .tenant = tenant,
+                             .name = name,
+                             .type = type,
+                             .status = STATUS_INACTIVE,
+                             .health = HEALTH_UNKNOWN,
+                             .fields = fields,
+                             .supported_events = events,
+                             .result = result,
+                             .account_id = id,
+                             .account_label = label,
+                             .host = host,
+                             .manifest_version = version,
+                             .manifest_hash = hash,
+                             .failures = UINT32_MAX,
+                             .first_failed_at_ms = 1,
+                             .suspect_since_ms = 2,
+                             .last_validated_ms = 3,
+                             .next_validation_ms = 4,
+                             .created_at_ms = 5,
+                             .updated_at_ms = INT64_MAX,
+                             .generation = 6,
+                             .revision = 7,
+                             .fence = 1 /* not what counts */};
+    in.credentials =
+        (struct seal_box){.version = 1, .kid = "k1", .nonce = {9}, .bytes = box, .len = sizeof box};
     in.credentials.nonce[23] = 8;
     assert_int_equal(APPLY(CREATE, in, INT64_MAX, 0), PB_OK);
     struct integration back;
@@ -94,7 +114,8 @@ static void store_names_are_unique_within_a_tenant(void **state)
 
 static void store_name_is_free_after_a_rename_or_a_delete(void **state)
 {
-    struct integration a = suite_record(1, "acme", "one"), b = suite_record(2, "acme", "one"), c = suite_record(3, "acme", "two");
+    struct integration a = suite_record(1, "acme", "one"), b = suite_record(2, "acme", "one"),
+                       c = suite_record(3, "acme", "two");
     assert_int_equal(APPLY(CREATE, a, 10, 0), PB_OK);
     a.name = c.name;
     assert_int_equal(APPLY(REPLACE, a, 11, 1), PB_OK);
@@ -314,8 +335,9 @@ static void compare(void **state, const struct model *m)
 static void live(void **state, uint64_t *seed, size_t outcomes[PB_E_UNSUPPORTED + 1])
 {
     static const char *const names[] = {"one", "two", "three"};
-    static const enum store_change_kind kinds[] = {CHANGE_CREATE, CHANGE_CREATE,  CHANGE_REPLACE, CHANGE_REPLACE,
-                                                   CHANGE_REPLACE, CHANGE_REPLACE, CHANGE_REPLACE, CHANGE_DELETE};
+    static const enum store_change_kind kinds[] = {CHANGE_CREATE,  CHANGE_CREATE,  CHANGE_REPLACE,
+                                                   CHANGE_REPLACE, CHANGE_REPLACE, CHANGE_REPLACE,
+                                                   CHANGE_REPLACE, CHANGE_DELETE};
     struct model m = {0};
     for (uint64_t step = 1; step <= 120; step++) {
         uint64_t r = scratch_random(seed), behind = (r >> 40) % 6;
@@ -325,9 +347,11 @@ static void live(void **state, uint64_t *seed, size_t outcomes[PB_E_UNSUPPORTED 
         doc.generation = (int64_t)((r >> 16) % 3);
         struct store_change c = suite_change(kinds[(r >> 24) % 8], &doc, step > behind ? step - behind : 1,
                                              (int64_t)((r >> 32) % 3));
-        pb_err expected = expect(&m, i, &c, &again), err = suite_apply(state, c.kind, &doc, c.fence, c.if_generation);
+        pb_err expected = expect(&m, i, &c, &again),
+               err = suite_apply(state, c.kind, &doc, c.fence, c.if_generation);
         if (err != expected)
-            fail_msg("step %d, kind %d: %s instead of %s", (int)step, (int)c.kind, pb_err_name(err), pb_err_name(expected));
+            fail_msg("step %d, kind %d: %s instead of %s", (int)step, (int)c.kind, pb_err_name(err),
+                     pb_err_name(expected));
         if (!err && !again)
             follow(&m.records[i], &c);
         outcomes[err]++;

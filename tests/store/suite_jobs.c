@@ -203,9 +203,11 @@ static void store_commit_leaves_out_only_what_its_condition_refuses(void **state
     struct job jobs[] = {suite_job(1, "acme", ""), suite_job(2, "acme", ""), suite_job(3, "acme", "")};
     for (int i = 0; i < 3; i++)
         assert_int_equal(suite_append(state, &jobs[i]), PB_OK);
-    struct store_op first = {.kind = STORE_FINISH_JOB, .job = {.id = suite_id(1), .state = JOB_DONE},
+    struct store_op first = {.kind = STORE_FINISH_JOB,
+                             .job = {.id = suite_id(1), .state = JOB_DONE},
                              .change = suite_change(CHANGE_CREATE, &a, 10, 0)};
-    struct store_op taken = {.kind = STORE_FINISH_JOB, .job = {.id = suite_id(2), .state = JOB_DONE},
+    struct store_op taken = {.kind = STORE_FINISH_JOB,
+                             .job = {.id = suite_id(2), .state = JOB_DONE},
                              .change = suite_change(CHANGE_CREATE, &b, 11, 0)};
     struct store_op unknown = {.kind = STORE_RETRY_JOB, .job = {.id = suite_id(99)}};
     struct store_op last = {.kind = STORE_FINISH_JOB, .job = {.id = suite_id(3), .state = JOB_FAILED}};
@@ -231,12 +233,16 @@ static void store_commit_runs_operations_in_order(void **state)
     struct store_op append = {.kind = STORE_APPEND_JOB, .job = suite_job(1, "acme", "k")};
     struct store_op append2 = {.kind = STORE_APPEND_JOB, .job = suite_job(2, "acme", "")};
     struct store_op append3 = {.kind = STORE_APPEND_JOB, .job = suite_job(3, "acme", "")};
-    struct store_op create = {.kind = STORE_FINISH_JOB, .job = {.id = suite_id(1), .state = JOB_DONE},
+    struct store_op create = {.kind = STORE_FINISH_JOB,
+                              .job = {.id = suite_id(1), .state = JOB_DONE},
                               .change = suite_change(CHANGE_CREATE, &doc, 10, 0)};
-    struct store_op remove = {.kind = STORE_FINISH_JOB, .job = {.id = suite_id(2), .state = JOB_DONE},
+    struct store_op remove = {.kind = STORE_FINISH_JOB,
+                              .job = {.id = suite_id(2), .state = JOB_DONE},
                               .change = suite_change(CHANGE_DELETE, &doc, 11, 1)};
-    struct store_op reuse = {.kind = STORE_FINISH_JOB, .job = {.id = suite_id(3), .state = JOB_DONE},
-                             .change = suite_change(CHANGE_CREATE, &other, 12, 0)}; /* the name is free again */
+    struct store_op reuse = {.kind = STORE_FINISH_JOB,
+                             .job = {.id = suite_id(3), .state = JOB_DONE},
+                             .change =
+                                 suite_change(CHANGE_CREATE, &other, 12, 0)}; /* the name is free again */
     struct store_op *ops[] = {&append, &append2, &append3, &create, &remove, &reuse};
     suite_commit_all(state, ops, 6);
     for (size_t i = 0; i < 6; i++)
@@ -252,7 +258,8 @@ static void store_commit_of_nothing_is_fine(void **state)
 
 static void store_commit_takes_as_many_operations_as_a_commit_may_have(void **state)
 {
-    struct store_op *all = calloc(LIMIT_COMMIT_OPS, sizeof *all), **ops = calloc(LIMIT_COMMIT_OPS, sizeof(struct store_op *));
+    struct store_op *all = calloc(LIMIT_COMMIT_OPS, sizeof *all),
+                    **ops = calloc(LIMIT_COMMIT_OPS, sizeof(struct store_op *));
     assert_true(all && ops);
     for (uint64_t i = 0; i < LIMIT_COMMIT_OPS; i++) {
         all[i] = (struct store_op){.kind = STORE_APPEND_JOB, .job = suite_job(i, "acme", "")};
@@ -333,10 +340,12 @@ static pb_err take_token(void *arg, const struct store_token *token)
 
 static void store_tokens_are_listed_with_every_field(void **state)
 {
-    struct store_op a = {.kind = STORE_ADD_TOKEN,
-                         .token = {.hash = {1}, .tenant = "*", .role = "admin", .name = "first \xc3\xa9", .created_at_ms = 5}};
-    struct store_op b = {.kind = STORE_ADD_TOKEN,
-                         .token = {.hash = {2}, .tenant = "acme", .role = "viewer", .name = "", .created_at_ms = 6}};
+    struct store_op a = {
+        .kind = STORE_ADD_TOKEN,
+        .token = {.hash = {1}, .tenant = "*", .role = "admin", .name = "first \xc3\xa9", .created_at_ms = 5}};
+    struct store_op b = {
+        .kind = STORE_ADD_TOKEN,
+        .token = {.hash = {2}, .tenant = "acme", .role = "viewer", .name = "", .created_at_ms = 6}};
     struct tokens all = {.most = 4}, one = {.most = 1};
     struct pb_why why = {0};
     assert_int_equal(store_list_tokens(suite_store(state), take_token, &all, &why), PB_OK);
@@ -353,13 +362,15 @@ static void store_tokens_are_listed_with_every_field(void **state)
     assert_int_equal(all.items[0].created_at_ms, 5);
     assert_string_equal(all.items[1].tenant, "acme");
     assert_string_equal(all.items[1].name, "");
-    assert_int_equal(store_list_tokens(suite_store(state), take_token, &one, &why), PB_E_BUSY); /* what each() said */
+    assert_int_equal(store_list_tokens(suite_store(state), take_token, &one, &why),
+                     PB_E_BUSY); /* what each() said */
     assert_int_equal(one.count, 1);
 }
 
 static void store_token_exists_by_its_hash(void **state)
 {
-    struct store_op a = {.kind = STORE_ADD_TOKEN, .token = {.hash = {1}, .tenant = "acme", .role = "viewer", .name = "a"}};
+    struct store_op a = {.kind = STORE_ADD_TOKEN,
+                         .token = {.hash = {1}, .tenant = "acme", .role = "viewer", .name = "a"}};
     struct store_op b = a;
     struct tokens all = {.most = 4};
     struct pb_why why = {0};

@@ -24,7 +24,10 @@ struct suite_test {
     const char *name;
     void (*run)(void **state);
 };
-#define SUITE_TEST(function) {#function, function}
+#define SUITE_TEST(function)                                                                                 \
+    {                                                                                                        \
+#function, function                                                                                  \
+    }
 
 struct suite_part {
     const struct suite_test *tests;

@@ -37,7 +37,9 @@ static struct seen list(void **state, const struct store_filter *filter)
     struct seen s = {.most = SEEN_MAX};
     struct pb_id nil = {{0}};
     struct pb_why why = {0};
-    assert_int_equal(store_list_integrations(suite_store(state), filter, &nil, SEEN_MAX, take_integration, &s, &why), PB_OK);
+    assert_int_equal(
+        store_list_integrations(suite_store(state), filter, &nil, SEEN_MAX, take_integration, &s, &why),
+        PB_OK);
     return s;
 }
 
@@ -63,8 +65,9 @@ static void fill(void **state)
 {
     static char slack[] = "slack", wild[] = "100%_sure", accent[] = "\xc3\x84rger";
     struct integration all[] = {
-        suite_record(4, "acme", "Delta"), suite_record(1, "acme", "Alpha"), suite_record(6, "beta", "Alpha"),
-        suite_record(2, "acme", "beta"),  suite_record(5, "beta", "Echo"),  suite_record(3, "acme", "Charlie alpha"),
+        suite_record(4, "acme", "Delta"), suite_record(1, "acme", "Alpha"),
+        suite_record(6, "beta", "Alpha"), suite_record(2, "acme", "beta"),
+        suite_record(5, "beta", "Echo"),  suite_record(3, "acme", "Charlie alpha"),
     };
     all[1].status = STATUS_ERROR;
     all[1].health = HEALTH_DEGRADED;
@@ -91,7 +94,8 @@ static void store_list_filters_by_each_field(void **state)
     struct store_filter acme = {.tenant = "acme"}, nobody = {.tenant = "acm"}, slack = {.type = "slack"};
     struct store_filter failed = {.status = STATUS_ERROR}, inactive = {.status = STATUS_INACTIVE};
     struct store_filter degraded = {.health = HEALTH_DEGRADED}, unknown = {.health = HEALTH_UNKNOWN};
-    struct store_filter both = {.tenant = "acme", .type = "stripe", .status = STATUS_ACTIVE, .health = HEALTH_OK};
+    struct store_filter both = {
+        .tenant = "acme", .type = "stripe", .status = STATUS_ACTIVE, .health = HEALTH_OK};
     EXPECT_LIST(acme, 1, 2, 3, 4);
     EXPECT_LIST(nobody, 0);
     EXPECT_LIST(slack, 2);
@@ -105,8 +109,10 @@ static void store_list_filters_by_each_field(void **state)
 static void store_list_finds_text_in_name_and_label_whatever_the_case(void **state)
 {
     fill(state);
-    struct store_filter alpha = {.text = "ALPHA"}, inc = {.text = "acme i"}, none = {.text = "zulu"}, empty = {.text = ""};
-    struct store_filter percent = {.text = "0%_s"}, any = {.text = "%"}, one = {.text = "_"}, star = {.text = "*"};
+    struct store_filter alpha = {.text = "ALPHA"}, inc = {.text = "acme i"}, none = {.text = "zulu"},
+                        empty = {.text = ""};
+    struct store_filter percent = {.text = "0%_s"}, any = {.text = "%"}, one = {.text = "_"},
+                        star = {.text = "*"};
     struct store_filter quote = {.text = "' OR 1=1 --"}, within = {.tenant = "beta", .text = "alpha"};
     struct store_filter accent = {.text = "\xc3\x84RGER"};
     EXPECT_LIST(alpha, 1, 3, 6);
@@ -132,7 +138,9 @@ static void store_list_pages_hold_every_record_once(void **state)
         for (;;) {
             struct seen s = {.most = SEEN_MAX};
             struct pb_why why = {0};
-            assert_int_equal(store_list_integrations(suite_store(state), &acme, &after, limit, take_integration, &s, &why), PB_OK);
+            assert_int_equal(
+                store_list_integrations(suite_store(state), &acme, &after, limit, take_integration, &s, &why),
+                PB_OK);
             assert_true(s.count <= limit);
             for (size_t i = 0; i < s.count; i++, next++) {
                 struct pb_id id = suite_id(next);
@@ -155,11 +163,14 @@ static void store_list_goes_on_behind_an_id_that_is_not_there(void **state)
     fill(state);
     struct integration gone = suite_record(3, "acme", "");
     assert_int_equal(suite_apply(state, CHANGE_DELETE, &gone, 5000, 1), PB_OK);
-    assert_int_equal(store_list_integrations(suite_store(state), &none, &between, 2, take_integration, &s, &why), PB_OK);
+    assert_int_equal(
+        store_list_integrations(suite_store(state), &none, &between, 2, take_integration, &s, &why), PB_OK);
     assert_int_equal(s.count, 2);
     assert_int_equal(s.ids[0].bytes[15], 4);
-    assert_int_equal(store_list_integrations(suite_store(state), &none, &last, 9, take_integration, &s, &why), PB_OK);
-    assert_int_equal(store_list_integrations(suite_store(state), &none, &between, 0, take_integration, &s, &why), PB_OK);
+    assert_int_equal(store_list_integrations(suite_store(state), &none, &last, 9, take_integration, &s, &why),
+                     PB_OK);
+    assert_int_equal(
+        store_list_integrations(suite_store(state), &none, &between, 0, take_integration, &s, &why), PB_OK);
     assert_int_equal(s.count, 2);
 }
 
@@ -170,7 +181,8 @@ static void store_list_ends_when_each_says_so(void **state)
     struct seen s = {.most = 2};
     struct pb_why why = {0};
     fill(state);
-    assert_int_equal(store_list_integrations(suite_store(state), &none, &nil, 9, take_integration, &s, &why), PB_E_BUSY);
+    assert_int_equal(store_list_integrations(suite_store(state), &none, &nil, 9, take_integration, &s, &why),
+                     PB_E_BUSY);
     assert_int_equal(s.count, 2);
     EXPECT_LIST(none, 1, 2, 3, 4, 5, 6); /* and the next one is whole again */
 }
@@ -231,7 +243,8 @@ static void store_reader_sees_what_is_committed_and_cannot_write(void **state)
     integration_fini(&back);
     struct integration second = suite_record(2, "acme", "two");
     put(state, &second);
-    assert_int_equal(store_get_integration(reader, &second.id, &back, &why), PB_OK); /* a commit after it was opened */
+    assert_int_equal(store_get_integration(reader, &second.id, &back, &why),
+                     PB_OK); /* a commit after it was opened */
     assert_string_equal(back.name, "two");
     integration_fini(&back);
     struct store_op op = {.kind = STORE_SET_META, .meta_key = "k", .meta_value = "v"}, *ops[] = {&op};

@@ -273,7 +273,8 @@ static void close_counting_disk(struct store *s)
     sqlite3_vfs_unregister(&disk.layer);
 }
 
-/* Killing a process proves nothing here, since the system keeps what was written: so the syncs are counted. */
+/* Killing a process proves nothing here, since the system keeps what was written: so the syncs are counted.
+ */
 static void sqlite_syncs_every_commit(void **state)
 {
     struct store *s = open_on_counting_disk(state, "synced.db");
@@ -330,7 +331,8 @@ static void copy_file(void **state, const char *from, const char *to)
     free(bytes);
 }
 
-/* A process that dies leaves the file and its WAL: a copy of both, taken while the store is open, has it all. */
+/* A process that dies leaves the file and its WAL: a copy of both, taken while the store is open, has it all.
+ */
 static void sqlite_data_survives_a_writer_that_was_never_closed(void **state)
 {
     char url[SUITE_URL_BYTES];
@@ -393,8 +395,9 @@ static void sqlite_damage_is_an_error_that_says_what_to_do(void **state)
 static pb_err apply(struct store *s, uint8_t job, enum store_change_kind kind, uint8_t id, uint64_t fence)
 {
     char tenant[] = "acme", name[] = "one", type[] = "stripe";
-    struct store_op append = {.kind = STORE_APPEND_JOB,
-                              .job = {.id = {{job}}, .kind = JOB_SETUP, .state = JOB_WAITING, .tenant = "acme"}};
+    struct store_op append = {
+        .kind = STORE_APPEND_JOB,
+        .job = {.id = {{job}}, .kind = JOB_SETUP, .state = JOB_WAITING, .tenant = "acme"}};
     struct store_op finish = {.kind = STORE_FINISH_JOB,
                               .job = {.id = {{job}}, .state = JOB_DONE},
                               .change = {.kind = kind, .fence = fence, .if_generation = 0}};
@@ -417,15 +420,20 @@ static void sqlite_tombstones_are_purged_after_seven_days(void **state)
     store_close(s);
     assert_int_equal(ask(state, "tomb.db", "SELECT count(*) FROM tombstones"), 3);
     /* the first was deleted more than seven days ago, the second just less */
-    tamper(state, "tomb.db", "UPDATE tombstones SET deleted_at = deleted_at - 604801000 WHERE id = X'01000000000000000000000000000000';"
-                             "UPDATE tombstones SET deleted_at = deleted_at - 604000000 WHERE id = X'02000000000000000000000000000000'");
+    tamper(state, "tomb.db",
+           "UPDATE tombstones SET deleted_at = deleted_at - 604801000 WHERE id = "
+           "X'01000000000000000000000000000000';"
+           "UPDATE tombstones SET deleted_at = deleted_at - 604000000 WHERE id = "
+           "X'02000000000000000000000000000000'");
     s = opened(url, false);
     assert_int_equal(apply(s, 40, CHANGE_CREATE, 4, 7), PB_OK);
     assert_int_equal(apply(s, 41, CHANGE_DELETE, 4, 8), PB_OK);
     assert_int_equal(apply(s, 42, CHANGE_CREATE, 2, 9), PB_E_NOT_FOUND);
     store_close(s);
     assert_int_equal(ask(state, "tomb.db", "SELECT count(*) FROM tombstones"), 3);
-    assert_int_equal(ask(state, "tomb.db", "SELECT count(*) FROM tombstones WHERE id = X'01000000000000000000000000000000'"), 0);
+    assert_int_equal(ask(state, "tomb.db",
+                         "SELECT count(*) FROM tombstones WHERE id = X'01000000000000000000000000000000'"),
+                     0);
 }
 
 /* Nothing that should be erased stays in the file in the clear: neither the row nor free pages. */
@@ -434,8 +442,12 @@ static void sqlite_finished_jobs_leave_no_payload_behind(void **state)
     char url[SUITE_URL_BYTES], path[256], payload[] = "MARKER-OF-A-SEALED-BOX-MARKER";
     struct store *s = opened(url_of(state, "erase.db", url), false);
     struct store_op append = {.kind = STORE_APPEND_JOB,
-                              .job = {.id = {{1}}, .kind = JOB_SETUP, .state = JOB_WAITING, .tenant = "acme",
-                                      .payload = (uint8_t *)payload, .payload_len = sizeof payload}};
+                              .job = {.id = {{1}},
+                                      .kind = JOB_SETUP,
+                                      .state = JOB_WAITING,
+                                      .tenant = "acme",
+                                      .payload = (uint8_t *)payload,
+                                      .payload_len = sizeof payload}};
     struct store_op finish = {.kind = STORE_FINISH_JOB, .job = {.id = {{1}}, .state = JOB_DONE}};
     struct store_op *first[] = {&append}, *second[] = {&finish};
     struct pb_why why = {0};

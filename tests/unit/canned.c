@@ -97,10 +97,7 @@ static void serve(struct canned *c, int fd)
 static void *run(void *arg)
 {
     struct canned *c = arg;
-    struct pollfd p[2] = {
-        {.fd = c->listen_fd, .events = POLLIN},
-        {.fd = c->stop[0],   .events = POLLIN}
-    };
+    struct pollfd p[2] = {{.fd = c->listen_fd, .events = POLLIN}, {.fd = c->stop[0], .events = POLLIN}};
     while (poll(p, 2, -1) > 0 && !p[1].revents) {
         int fd = accept(c->listen_fd, NULL, NULL);
         if (fd >= 0)

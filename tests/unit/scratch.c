@@ -154,7 +154,8 @@ size_t scratch_mutate(uint64_t *seed, uint8_t *bytes, size_t len, size_t max_len
     return len;
 }
 
-static void parse_copy(const uint8_t *bytes, size_t len, void (*parse)(void *, const uint8_t *, size_t), void *arg)
+static void parse_copy(const uint8_t *bytes, size_t len, void (*parse)(void *, const uint8_t *, size_t),
+                       void *arg)
 {
     uint8_t *copy = malloc(len ? len : 1);
     assert_non_null(copy);

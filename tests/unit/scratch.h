@@ -1,5 +1,5 @@
-/* What several tests need: a folder that is gone afterwards, hex, and a generator of numbers that gives the same
- * ones in every run. Failures end the test at once, so nothing here returns an error. */
+/* What several tests need: a folder that is gone afterwards, hex, and a generator of numbers that gives the
+ * same ones in every run. Failures end the test at once, so nothing here returns an error. */
 #ifndef PB_TESTS_SCRATCH_H
 #define PB_TESTS_SCRATCH_H
 
@@ -22,15 +22,17 @@ uint64_t scratch_random(uint64_t *seed); /* splitmix64 */
 /* Decodes hex digits; fails unless they give exactly len bytes. */
 void scratch_unhex(const char *hex, void *out, size_t len);
 
-/* A test vector of a document: the hex digits behind "name =" on a line of their own. Fails if there is no such
- * line, or more than max bytes. Gives the length. */
+/* A test vector of a document: the hex digits behind "name =" on a line of their own. Fails if there is no
+ * such line, or more than max bytes. Gives the length. */
 size_t scratch_vector(const char *document, const char *name, void *out, size_t max);
 
-/* Changes some of the bytes at random: flips, overwrites, cuts, doubles. Gives the new length, at most max_len. */
+/* Changes some of the bytes at random: flips, overwrites, cuts, doubles. Gives the new length, at most
+ * max_len. */
 size_t scratch_mutate(uint64_t *seed, uint8_t *bytes, size_t len, size_t max_len);
 
-/* Calls parse() with every proper beginning of bytes and then with rounds mutations of them. Each input lies in
- * memory of its own length, so that sanitizers see a read behind its end. parse() must not fail the test. */
+/* Calls parse() with every proper beginning of bytes and then with rounds mutations of them. Each input lies
+ * in memory of its own length, so that sanitizers see a read behind its end. parse() must not fail the test.
+ */
 void scratch_fuzz(const uint8_t *bytes, size_t len, uint64_t seed, int rounds,
                   void (*parse)(void *arg, const uint8_t *bytes, size_t len), void *arg);
 

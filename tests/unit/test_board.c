@@ -103,8 +103,7 @@ static void beat(struct bench *t, uint64_t session, uint64_t received, uint32_t 
                  uint64_t sum)
 {
     step(t, (struct board_event){
-                .kind = BOARD_BEAT, .session = session, .beat = {received, free, running, sum}
-    });
+                .kind = BOARD_BEAT, .session = session, .beat = {received, free, running, sum}});
 }
 
 static void outcome(struct bench *t, uint64_t session, unsigned job, uint64_t fence, enum job_outcome what)

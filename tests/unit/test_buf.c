@@ -147,20 +147,20 @@ static const struct {
     size_t len;
     const char *out;
 } utf8[] = {
-    {"plain",                      5, "plain"                                },
-    {"\xc3\xa9",                   2, "\xc3\xa9"                             },
-    {"\xe2\x82\xac",               3, "\xe2\x82\xac"                         },
-    {"\xf0\x9f\x98\x80",           4, "\xf0\x9f\x98\x80"                     },
-    {"\xf4\x8f\xbf\xbf",           4, "\xf4\x8f\xbf\xbf"                     }, /* U+10FFFF */
-    {"\x80",                       1, "\xef\xbf\xbd"                         }, /* a continuation alone */
-    {"\xff",                       1, "\xef\xbf\xbd"                         },
-    {"a\xc3",                      2, "a\xef\xbf\xbd"                        }, /* cut */
-    {"\xe2\x82",                   2, "\xef\xbf\xbd\xef\xbf\xbd"             },
-    {"\xc0\xaf",                   2, "\xef\xbf\xbd\xef\xbf\xbd"             }, /* overlong "/" */
-    {"\xe0\x80\xaf",               3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-    {"\xed\xa0\x80",               3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* a surrogate */
-    {"\xf4\x90\x80\x80",           4, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* past U+10FFFF */
-    {"\xc3(",                      2, "\xef\xbf\xbd("                        },
+    {"plain", 5, "plain"},
+    {"\xc3\xa9", 2, "\xc3\xa9"},
+    {"\xe2\x82\xac", 3, "\xe2\x82\xac"},
+    {"\xf0\x9f\x98\x80", 4, "\xf0\x9f\x98\x80"},
+    {"\xf4\x8f\xbf\xbf", 4, "\xf4\x8f\xbf\xbf"}, /* U+10FFFF */
+    {"\x80", 1, "\xef\xbf\xbd"},                 /* a continuation alone */
+    {"\xff", 1, "\xef\xbf\xbd"},
+    {"a\xc3", 2, "a\xef\xbf\xbd"}, /* cut */
+    {"\xe2\x82", 2, "\xef\xbf\xbd\xef\xbf\xbd"},
+    {"\xc0\xaf", 2, "\xef\xbf\xbd\xef\xbf\xbd"}, /* overlong "/" */
+    {"\xe0\x80\xaf", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* a surrogate */
+    {"\xf4\x90\x80\x80", 4, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* past U+10FFFF */
+    {"\xc3(", 2, "\xef\xbf\xbd("},
 };
 
 static void buf_utf8_replaces_what_is_not_well_formed(void **state)

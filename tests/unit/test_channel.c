@@ -315,7 +315,8 @@ static void channel_frames_are_denied_when_replayed_or_out_of_order(void **state
     struct buf plain;
     (void)state;
     connect_ends(&worker, &broker);
-    struct buf one = seal_text(&worker, "one"), two = seal_text(&worker, "two"), three = seal_text(&worker, "three");
+    struct buf one = seal_text(&worker, "one"), two = seal_text(&worker, "two"),
+               three = seal_text(&worker, "three");
     buf_init(&plain, 100);
     assert_int_equal(open_frame(&broker, &one, &plain), PB_OK);
     deny_frame(&broker, &one);
@@ -353,7 +354,7 @@ static void channel_frames_of_another_session_or_direction_are_denied(void **sta
     connect_ends(&worker2, &broker2);
     struct buf frame = seal_text(&worker, "mine"), relabelled;
     deny_frame(&broker2, &frame);
-    deny_frame(&worker, &frame); /* reflected to its sender */
+    deny_frame(&worker, &frame);     /* reflected to its sender */
     struct channel renamed = worker; /* the right keys under another session's name */
     memcpy(renamed.session, worker2.session, sizeof renamed.session);
     relabelled = seal_text(&renamed, "mine");
@@ -517,7 +518,8 @@ static void channel_secret_is_refused_when_it_is_no_file(void **state)
     secret_refused(state, "link", PB_E_DENIED, "mode 644"); /* of what it leads to */
 }
 
-/* -- the vectors of schemas/messages.md: whoever speaks the protocol in another language tests against them -- */
+/* -- the vectors of schemas/messages.md: whoever speaks the protocol in another language tests against them
+ * -- */
 
 static struct channel_hello vector_hello(void)
 {
@@ -648,8 +650,9 @@ static void channel_vectors_of_nonce_and_data_hold(void **state)
     scratch_vector(DOCUMENT, "leave_data", data, sizeof data);
     size_t sealed_len = scratch_vector(DOCUMENT, "leave_sealed", sealed, sizeof sealed);
     const size_t box_len = 4 + 16;
-    assert_int_equal(crypto_aead_xchacha20poly1305_ietf_decrypt(text, &len, NULL, sealed + sealed_len - box_len, box_len,
-                                                                data, sizeof data, nonce, key),
+    assert_int_equal(crypto_aead_xchacha20poly1305_ietf_decrypt(text, &len, NULL,
+                                                                sealed + sealed_len - box_len, box_len, data,
+                                                                sizeof data, nonce, key),
                      0);
     assert_vector("leave", text, (size_t)len);
 }

@@ -21,14 +21,15 @@ struct settings {
 
 #define AT(member) offsetof(struct settings, member)
 static const struct option options[] = {
-    {"data-dir", OPTION_TEXT,   AT(data_dir), "data", 0,   0,     "DIR",  "where things lie"   },
-    {"listen",   OPTION_TEXT,   AT(listen),   NULL,   0,   0,     "ADDR", "what is listened on"},
-    {"lease-ms", OPTION_NUMBER, AT(lease_ms), "1000", 200, 60000, "MS",   "how long"           },
-    {"verbose",  OPTION_FLAG,   AT(verbose),  NULL,   0,   0,     NULL,   "say more"           },
-    {"color",    OPTION_FLAG,   AT(color),    "true", 0,   0,     NULL,   "say it in color"    },
-    {"allow",    OPTION_LIST,   AT(allow),    "a,b",  0,   0,     "CIDR", "who may"            },
+    {"data-dir", OPTION_TEXT, AT(data_dir), "data", 0, 0, "DIR", "where things lie"},
+    {"listen", OPTION_TEXT, AT(listen), NULL, 0, 0, "ADDR", "what is listened on"},
+    {"lease-ms", OPTION_NUMBER, AT(lease_ms), "1000", 200, 60000, "MS", "how long"},
+    {"verbose", OPTION_FLAG, AT(verbose), NULL, 0, 0, NULL, "say more"},
+    {"color", OPTION_FLAG, AT(color), "true", 0, 0, NULL, "say it in color"},
+    {"allow", OPTION_LIST, AT(allow), "a,b", 0, 0, "CIDR", "who may"},
 };
-static const struct program program = {"test-program", "A program for tests.", options, sizeof options / sizeof options[0]};
+static const struct program program = {"test-program", "A program for tests.", options,
+                                       sizeof options / sizeof options[0]};
 
 #define ARGS_MAX 64
 
@@ -49,7 +50,7 @@ static int stop(void **state)
 /* Arguments in one string, apart by spaces. */
 static pb_err load_as(const char *arguments, struct settings *out, bool *done, struct pb_why *why)
 {
-    char text[1024], *argv[ARGS_MAX + 1] = {(char *)(uintptr_t)"program"}, *rest = text, *word;
+    char text[1024], *argv[ARGS_MAX + 1] = {(char *)(uintptr_t) "program"}, *rest = text, *word;
     int argc = 1;
     snprintf(text, sizeof text, "%s", arguments);
     while ((word = strsep(&rest, " ")) && argc < ARGS_MAX)
@@ -118,7 +119,8 @@ static void config_gives_defaults_when_nothing_is_said(void **state)
 
 static void config_takes_flags_in_both_forms(void **state)
 {
-    struct settings s = load("--data-dir /x --listen=y=z --lease-ms 200 --verbose --color=false --allow c --allow=d,e");
+    struct settings s =
+        load("--data-dir /x --listen=y=z --lease-ms 200 --verbose --color=false --allow c --allow=d,e");
     (void)state;
     assert_string_equal(s.data_dir, "/x");
     assert_string_equal(s.listen, "y=z");
@@ -191,9 +193,11 @@ static void config_finds_its_file_by_flag_and_variable(void **state)
 static void config_reads_ini_with_sections_comments_and_lists(void **state)
 {
     char argument[300];
-    struct settings s = load(file_argument(state, "; a comment\n# another\n[broker]\n  data-dir=/a b\n\nallow = x\nallow = y,z\n"
-                                                  "[other]\nverbose = true\n",
-                                           argument));
+    struct settings s =
+        load(file_argument(state,
+                           "; a comment\n# another\n[broker]\n  data-dir=/a b\n\nallow = x\nallow = y,z\n"
+                           "[other]\nverbose = true\n",
+                           argument));
     assert_string_equal(s.data_dir, "/a b");
     expect_list(&s.allow, "x y z");
     assert_true(s.verbose);
@@ -227,7 +231,8 @@ static void config_tells_the_first_fault_of_a_file(void **state)
 
 static void config_refuses_numbers_outside_of_their_range(void **state)
 {
-    static const char *const bad[] = {"199", "60001", "-1", "", "1e3", "1000ms", "0x400", "ten", "99999999999999999999", "200.5"};
+    static const char *const bad[] = {
+        "199", "60001", "-1", "", "1e3", "1000ms", "0x400", "ten", "99999999999999999999", "200.5"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char argument[64];
@@ -292,7 +297,8 @@ static bool printed(void **state, const char *arguments, char *text, size_t size
     struct pb_why why;
     bool done = false;
     fflush(stdout);
-    int saved = dup(STDOUT_FILENO), fd = open(scratch_path(*state, "out", path), O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int saved = dup(STDOUT_FILENO),
+        fd = open(scratch_path(*state, "out", path), O_RDWR | O_CREAT | O_TRUNC, 0600);
     assert_true(saved >= 0 && fd >= 0);
     dup2(fd, STDOUT_FILENO);
     pb_err err = load_as(arguments, &s, &done, &why);
@@ -309,9 +315,17 @@ static bool printed(void **state, const char *arguments, char *text, size_t size
 
 static void config_help_tells_every_option_with_its_default(void **state)
 {
-    static const char *const parts[] = {"usage: test-program [OPTION...]", "A program for tests.", "--data-dir DIR\n",
-                                        "where things lie (default: data)", "--lease-ms MS\n", "(default: 1000)",
-                                        "--verbose\n", "say more\n", "--allow CIDR\n", "--config FILE", "PATCHBAY_DATA_DIR"};
+    static const char *const parts[] = {"usage: test-program [OPTION...]",
+                                        "A program for tests.",
+                                        "--data-dir DIR\n",
+                                        "where things lie (default: data)",
+                                        "--lease-ms MS\n",
+                                        "(default: 1000)",
+                                        "--verbose\n",
+                                        "say more\n",
+                                        "--allow CIDR\n",
+                                        "--config FILE",
+                                        "PATCHBAY_DATA_DIR"};
     char text[4096];
     assert_true(printed(state, "--help", text, sizeof text));
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -349,7 +363,8 @@ static void load_any(void *arg, const uint8_t *bytes, size_t len)
 
 static void config_survives_any_file(void **state)
 {
-    static const char text[] = "[broker]\ndata-dir = /var/lib\n; comment\nlease-ms = 500\nallow = a,b,c\nverbose = true\n";
+    static const char text[] =
+        "[broker]\ndata-dir = /var/lib\n; comment\nlease-ms = 500\nallow = a,b,c\nverbose = true\n";
     scratch_fuzz((const uint8_t *)text, sizeof text - 1, 8, 3000, load_any, *state);
 }
 

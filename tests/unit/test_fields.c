@@ -14,7 +14,8 @@
 /* The form that the tests fill in. "late" stands before "region", which it depends on. */
 static const char form[] =
     "{\"type\": \"demo\", \"name\": \"Demo\", \"events\": [], \"credentialSchema\": {"
-    "\"apiKey\": {\"label\": \"API key\", \"type\": \"password\", \"required\": true, \"pattern\": \"^sk_[a-z]+$\","
+    "\"apiKey\": {\"label\": \"API key\", \"type\": \"password\", \"required\": true, \"pattern\": "
+    "\"^sk_[a-z]+$\","
     " \"placeholder\": \"sk_...\"},"
     "\"late\": {\"label\": \"Late\", \"type\": \"text\", \"required\": true,"
     " \"visibleWhen\": {\"field\": \"region\", \"equals\": \"eu\"}},"
@@ -100,8 +101,10 @@ static void faulty(void **state, const char *json, const char *pointer, const ch
 {
     struct fields_report report;
     struct credentials c = check(state, json, &report);
-    if (report.count != 1 || strcmp(report.faults[0].pointer, pointer) != 0 || !strstr(report.faults[0].message, words))
-        fail_msg("%s: %zu faults: %s: %s", json, report.count, report.faults[0].pointer, report.faults[0].message);
+    if (report.count != 1 || strcmp(report.faults[0].pointer, pointer) != 0 ||
+        !strstr(report.faults[0].message, words))
+        fail_msg("%s: %zu faults: %s: %s", json, report.count, report.faults[0].pointer,
+                 report.faults[0].message);
     credentials_fini(&c);
 }
 
@@ -136,7 +139,7 @@ static void fields_from_json_refuses_what_is_no_object(void **state)
 static void fields_from_json_names_every_value_that_is_no_plain_string(void **state)
 {
     struct fields_report report = {0};
-    static const char *const bad[] = {"1",  "true",      "null",      "{}",        "[\"a\"]",
+    static const char *const bad[] = {"1",         "true",      "null",         "{}",        "[\"a\"]",
                                       "\"a\\nb\"", "\"a\\rb\"", "\"a\\u0000\"", "\"key\\n\""};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -174,11 +177,8 @@ static void fields_from_json_keeps_within_its_limits(void **state)
     static const struct {
         size_t count, len, faults;
     } cases[] = {
-        {1, LIMIT_CREDENTIAL_BYTES,     0},
-        {1, LIMIT_CREDENTIAL_BYTES + 1, 1},
-        {4, LIMIT_CREDENTIAL_BYTES,     0},
-        {5, LIMIT_CREDENTIAL_BYTES,     1},
-        {6, LIMIT_CREDENTIAL_BYTES,     2},
+        {1, LIMIT_CREDENTIAL_BYTES, 0}, {1, LIMIT_CREDENTIAL_BYTES + 1, 1}, {4, LIMIT_CREDENTIAL_BYTES, 0},
+        {5, LIMIT_CREDENTIAL_BYTES, 1}, {6, LIMIT_CREDENTIAL_BYTES, 2},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -210,11 +210,8 @@ static void fields_pointers_are_json_pointers_whatever_the_name(void **state)
     static const struct {
         const char *name, *pointer;
     } cases[] = {
-        {"",     "/credentials/"        },
-        {"a/b",  "/credentials/a~1b"    },
-        {"a~b",  "/credentials/a~0b"    },
-        {"~1",   "/credentials/~01"     },
-        {"\xc3\xa9", "/credentials/\xc3\xa9"},
+        {"", "/credentials/"},      {"a/b", "/credentials/a~1b"},          {"a~b", "/credentials/a~0b"},
+        {"~1", "/credentials/~01"}, {"\xc3\xa9", "/credentials/\xc3\xa9"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -254,16 +251,20 @@ static void fields_check_takes_what_is_right(void **state)
 {
     fine(state, "{\"apiKey\": \"sk_abc\"}");
     fine(state, "{\"apiKey\": \"sk_abc\", \"region\": \"eu\", \"late\": \"x\"}");
-    fine(state, "{\"apiKey\": \"sk_abc\", \"host\": \"a-b.example.com\", \"site\": \"https://x.example:8080/p?q#f\","
-                "\"mail\": \"a@b.example\", \"uuid\": \"0193b0c4-d5e6-7f80-8a9b-acbdcedfe0f1\", \"pin\": \"1234\"}");
+    fine(state,
+         "{\"apiKey\": \"sk_abc\", \"host\": \"a-b.example.com\", \"site\": \"https://x.example:8080/p?q#f\","
+         "\"mail\": \"a@b.example\", \"uuid\": \"0193b0c4-d5e6-7f80-8a9b-acbdcedfe0f1\", \"pin\": \"1234\"}");
     fine(state, "{\"apiKey\": \"sk_abc\", \"host\": \"\", \"pin\": \"\"}"); /* an empty one was left out */
 }
 
 static void fields_check_names_the_nearest_field_for_an_unknown_one(void **state)
 {
-    faulty(state, "{\"apiKey\": \"sk_abc\", \"regoin\": \"eu\"}", "/credentials/regoin", "did you mean region?");
-    faulty(state, "{\"apiKey\": \"sk_abc\", \"APIKEY\": \"x\"}", "/credentials/APIKEY", "did you mean apiKey?");
-    faulty(state, "{\"apiKey\": \"sk_abc\", \"zzzzzz\": \"x\"}", "/credentials/zzzzzz", "GET /v1/types/demo lists them");
+    faulty(state, "{\"apiKey\": \"sk_abc\", \"regoin\": \"eu\"}", "/credentials/regoin",
+           "did you mean region?");
+    faulty(state, "{\"apiKey\": \"sk_abc\", \"APIKEY\": \"x\"}", "/credentials/APIKEY",
+           "did you mean apiKey?");
+    faulty(state, "{\"apiKey\": \"sk_abc\", \"zzzzzz\": \"x\"}", "/credentials/zzzzzz",
+           "GET /v1/types/demo lists them");
     faulty(state, "{\"apiKey\": \"sk_abc\", \"a/b\": \"x\"}", "/credentials/a~1b", "is not a field of Demo");
 }
 
@@ -278,15 +279,19 @@ static void fields_check_misses_what_is_required_and_visible(void **state)
 
 static void fields_check_compares_with_the_pattern(void **state)
 {
-    faulty(state, "{\"apiKey\": \"pk_abc\"}", "/credentials/apiKey", "does not look right: it looks like sk_...; was it copied whole?");
+    faulty(state, "{\"apiKey\": \"pk_abc\"}", "/credentials/apiKey",
+           "does not look right: it looks like sk_...; was it copied whole?");
     faulty(state, "{\"apiKey\": \"sk_abc \"}", "/credentials/apiKey", "does not look right");
-    faulty(state, "{\"apiKey\": \"sk_abc\", \"pin\": \"12a\"}", "/credentials/pin", "Pin does not look right; was it");
+    faulty(state, "{\"apiKey\": \"sk_abc\", \"pin\": \"12a\"}", "/credentials/pin",
+           "Pin does not look right; was it");
 }
 
 static void fields_check_offers_only_the_options(void **state)
 {
-    faulty(state, "{\"apiKey\": \"sk_abc\", \"region\": \"mars\"}", "/credentials/region", "must be one of the offered values");
-    faulty(state, "{\"apiKey\": \"sk_abc\", \"region\": \"U\"}", "/credentials/region", "one of the offered"); /* a label */
+    faulty(state, "{\"apiKey\": \"sk_abc\", \"region\": \"mars\"}", "/credentials/region",
+           "must be one of the offered values");
+    faulty(state, "{\"apiKey\": \"sk_abc\", \"region\": \"U\"}", "/credentials/region",
+           "one of the offered"); /* a label */
 }
 
 static void fields_check_knows_the_formats(void **state)
@@ -295,27 +300,48 @@ static void fields_check_knows_the_formats(void **state)
         const char *field, *value;
         bool ok;
     } cases[] = {
-        {"host", "example.com",            true }, {"host", "localhost",                            true },
-        {"host", "xn--bcher-kva.example",  true }, {"host", "https://example.com",                  false},
-        {"host", "example.com/path",       false}, {"host", "example.com:80",                       false},
-        {"host", "-a.example",             false}, {"host", "a-.example",                           false},
-        {"host", "a..b",                   false}, {"host", ".a",                                   false},
-        {"host", "a b",                    false}, {"host", "evil.com#.good.com",                   false},
-        {"host", "evil.com@good.com",      false}, {"host", "b\xc3\xbc" "cher.example",             false},
-        {"site", "https://a.example",      true }, {"site", "http://a.example:1/p?q=1#f",           true },
-        {"site", "a.example",              false}, {"site", "https://user:pass@a.example",          false},
-        {"site", "https://",               false}, {"site", "https:// a",                           false},
-        {"site", "javascript:alert(1)",    false}, {"site", "https://a.example:port/",              false},
-        {"site", "https://[2001:db8::1]:8/", true}, {"site", "https://a.example\\\\@b.example/", false},
-        {"mail", "a@b.example",            true }, {"mail", "first.last+tag@sub.b.example",         true },
-        {"mail", "a",                      false}, {"mail", "a@b",                                  false},
-        {"mail", "a@b@c.example",          false}, {"mail", "a b@c.example",                        false},
-        {"uuid", "0193B0C4-d5e6-7f80-8a9b-acbdcedfe0f1", true}, {"uuid", "0193b0c4d5e67f808a9bacbdcedfe0f1", false},
-        {"uuid", "0193b0c4-d5e6-7f80-8a9b-acbdcedfe0f1x", false}, {"uuid", "g193b0c4-d5e6-7f80-8a9b-acbdcedfe0f1", false},
+        {"host", "example.com", true},
+        {"host", "localhost", true},
+        {"host", "xn--bcher-kva.example", true},
+        {"host", "https://example.com", false},
+        {"host", "example.com/path", false},
+        {"host", "example.com:80", false},
+        {"host", "-a.example", false},
+        {"host", "a-.example", false},
+        {"host", "a..b", false},
+        {"host", ".a", false},
+        {"host", "a b", false},
+        {"host", "evil.com#.good.com", false},
+        {"host", "evil.com@good.com", false},
+        {"host",
+         "b\xc3\xbc"
+         "cher.example",
+         false},
+        {"site", "https://a.example", true},
+        {"site", "http://a.example:1/p?q=1#f", true},
+        {"site", "a.example", false},
+        {"site", "https://user:pass@a.example", false},
+        {"site", "https://", false},
+        {"site", "https:// a", false},
+        {"site", "javascript:alert(1)", false},
+        {"site", "https://a.example:port/", false},
+        {"site", "https://[2001:db8::1]:8/", true},
+        {"site", "https://a.example\\\\@b.example/", false},
+        {"mail", "a@b.example", true},
+        {"mail", "first.last+tag@sub.b.example", true},
+        {"mail", "a", false},
+        {"mail", "a@b", false},
+        {"mail", "a@b@c.example", false},
+        {"mail", "a b@c.example", false},
+        {"uuid", "0193B0C4-d5e6-7f80-8a9b-acbdcedfe0f1", true},
+        {"uuid", "0193b0c4d5e67f808a9bacbdcedfe0f1", false},
+        {"uuid", "0193b0c4-d5e6-7f80-8a9b-acbdcedfe0f1x", false},
+        {"uuid", "g193b0c4-d5e6-7f80-8a9b-acbdcedfe0f1", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char json[256], pointer[64];
-        snprintf(json, sizeof json, "{\"apiKey\": \"sk_abc\", \"%s\": \"%s\"}", cases[i].field, cases[i].value);
+        snprintf(json, sizeof json, "{\"apiKey\": \"sk_abc\", \"%s\": \"%s\"}", cases[i].field,
+                 cases[i].value);
         snprintf(pointer, sizeof pointer, "/credentials/%s", cases[i].field);
         if (cases[i].ok)
             fine(state, json);
@@ -358,8 +384,10 @@ static void fields_check_fills_in_defaults_before_it_looks_at_what_is_visible(vo
 {
     static const char text[] =
         "{\"type\": \"demo\", \"name\": \"Demo\", \"events\": [], \"credentialSchema\": {"
-        "\"c\": {\"label\": \"C\", \"type\": \"text\", \"required\": true, \"visibleWhen\": {\"field\": \"b\", \"equals\": \"2\"}},"
-        "\"b\": {\"label\": \"B\", \"type\": \"text\", \"default\": \"2\", \"visibleWhen\": {\"field\": \"a\", \"equals\": \"1\"}},"
+        "\"c\": {\"label\": \"C\", \"type\": \"text\", \"required\": true, \"visibleWhen\": {\"field\": "
+        "\"b\", \"equals\": \"2\"}},"
+        "\"b\": {\"label\": \"B\", \"type\": \"text\", \"default\": \"2\", \"visibleWhen\": {\"field\": "
+        "\"a\", \"equals\": \"1\"}},"
         "\"a\": {\"label\": \"A\", \"type\": \"text\", \"default\": \"1\"}}}";
     struct context *context = *state;
     struct manifest *m = open_form(&context->scratch, text);
@@ -375,8 +403,9 @@ static void fields_check_fills_in_defaults_before_it_looks_at_what_is_visible(vo
 
 static void fields_messages_never_hold_a_value(void **state)
 {
-    static const char json[] = "{\"apiKey\": \"hunter2\", \"region\": \"hunter2\", \"host\": \"hunter2 x\", \"zzzz\": \"hunter2\","
-                               "\"mail\": \"hunter2\", \"pin\": \"hunter2\"}";
+    static const char json[] =
+        "{\"apiKey\": \"hunter2\", \"region\": \"hunter2\", \"host\": \"hunter2 x\", \"zzzz\": \"hunter2\","
+        "\"mail\": \"hunter2\", \"pin\": \"hunter2\"}";
     struct fields_report report;
     struct credentials c = check(state, json, &report);
     assert_int_equal(report.count, 6);
@@ -403,11 +432,13 @@ static void fields_check_stops_looking_when_the_report_is_full(void **state)
 static void fields_public_json_shows_what_is_not_secret(void **state)
 {
     struct fields_report report;
-    struct credentials c = check(state, "{\"apiKey\": \"sk_abc\", \"pin\": \"1234\", \"host\": \"a\\\"b\"}", &report);
+    struct credentials c =
+        check(state, "{\"apiKey\": \"sk_abc\", \"pin\": \"1234\", \"host\": \"a\\\"b\"}", &report);
     credentials_fini(&c);
     c = check(state, "{\"apiKey\": \"sk_abc\", \"pin\": \"1234\", \"host\": \"a.example\"}", &report);
     char *text = fields_public_json(the_form(state), &c);
-    json_t *json = json_loads(text, 0, NULL), *expected = json_pack("{s:s, s:s}", "region", "us", "host", "a.example");
+    json_t *json = json_loads(text, 0, NULL),
+           *expected = json_pack("{s:s, s:s}", "region", "us", "host", "a.example");
     assert_true(json_equal(json, expected));
     json_decref(json);
     json_decref(expected);

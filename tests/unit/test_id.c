@@ -61,8 +61,8 @@ static void id_text_and_parse_are_each_others_inverse(void **state)
         assert_int_equal(id_parse(text, ID_INTEGRATION, &back), PB_OK);
         assert_true(id_equal(&id, &back));
     }
-    static const struct pb_id known = {{0x01, 0x93, 0xb0, 0xc4, 0xd5, 0xe6, 0x7f, 0x80, 0x8a, 0x9b, 0xac, 0xbd,
-                                        0xce, 0xdf, 0xe0, 0xf1}};
+    static const struct pb_id known = {
+        {0x01, 0x93, 0xb0, 0xc4, 0xd5, 0xe6, 0x7f, 0x80, 0x8a, 0x9b, 0xac, 0xbd, 0xce, 0xdf, 0xe0, 0xf1}};
     id_text(&known, ID_JOB, text);
     assert_string_equal(text, "job_0193b0c4d5e67f808a9bacbdcedfe0f1");
 }

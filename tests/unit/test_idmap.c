@@ -75,8 +75,8 @@ static void compare(const struct idmap *m, const uint32_t model[MODEL])
     assert_int_equal(m->count, count);
 }
 
-/* Removing closes gaps by moving entries, over the end of the table, too: so a table that is kept nearly full,
- * for long. */
+/* Removing closes gaps by moving entries, over the end of the table, too: so a table that is kept nearly
+ * full, for long. */
 static void idmap_agrees_with_a_plain_array_over_many_changes(void **state)
 {
     struct idmap m = {0};

@@ -14,7 +14,8 @@
 static struct integration example(void)
 {
     struct integration in = {
-        .id = {{0x01, 0x93, 0xb0, 0xc4, 0xd5, 0xe6, 0x7f, 0x80, 0x8a, 0x9b, 0xac, 0xbd, 0xce, 0xdf, 0xe0, 0xf1}},
+        .id = {{0x01, 0x93, 0xb0, 0xc4, 0xd5, 0xe6, 0x7f, 0x80, 0x8a, 0x9b, 0xac, 0xbd, 0xce, 0xdf, 0xe0,
+                0xf1}},
         .tenant = strdup("acme"),
         .name = strdup("Shop \xe2\x82\xac"),
         .type = strdup("stripe"),
@@ -54,10 +55,12 @@ static void assert_texts(const char *a, const char *b)
 
 static void assert_same(const struct integration *a, const struct integration *b)
 {
-    const char *const at[] = {a->tenant, a->name,       a->type,          a->fields, a->supported_events, a->result,
-                              a->host,   a->account_id, a->account_label, a->manifest_version, a->manifest_hash};
-    const char *const bt[] = {b->tenant, b->name,       b->type,          b->fields, b->supported_events, b->result,
-                              b->host,   b->account_id, b->account_label, b->manifest_version, b->manifest_hash};
+    const char *const at[] = {a->tenant,       a->name, a->type,       a->fields,        a->supported_events,
+                              a->result,       a->host, a->account_id, a->account_label, a->manifest_version,
+                              a->manifest_hash};
+    const char *const bt[] = {b->tenant,       b->name, b->type,       b->fields,        b->supported_events,
+                              b->result,       b->host, b->account_id, b->account_label, b->manifest_version,
+                              b->manifest_hash};
     for (size_t i = 0; i < sizeof at / sizeof at[0]; i++)
         assert_texts(at[i], bt[i]);
     assert_true(id_equal(&a->id, &b->id));
@@ -71,7 +74,8 @@ static void assert_same(const struct integration *a, const struct integration *b
         assert_memory_equal(a->credentials.bytes, b->credentials.bytes, a->credentials.len);
     assert_int_equal(a->failures, b->failures);
     assert_true(a->first_failed_at_ms == b->first_failed_at_ms && a->suspect_since_ms == b->suspect_since_ms);
-    assert_true(a->last_validated_ms == b->last_validated_ms && a->next_validation_ms == b->next_validation_ms);
+    assert_true(a->last_validated_ms == b->last_validated_ms &&
+                a->next_validation_ms == b->next_validation_ms);
     assert_true(a->created_at_ms == b->created_at_ms && a->updated_at_ms == b->updated_at_ms);
     assert_true(a->generation == b->generation && a->revision == b->revision && a->fence == b->fence);
 }
@@ -108,8 +112,12 @@ static void integration_keeps_every_field_when_packed(void **state)
 
 static void integration_keeps_what_is_empty_apart_from_what_is_not_there(void **state)
 {
-    struct integration in = {.tenant = strdup("t"), .name = strdup(""), .type = strdup("x"), .status = STATUS_ACTIVE,
-                             .health = HEALTH_OK, .fields = strdup("")};
+    struct integration in = {.tenant = strdup("t"),
+                             .name = strdup(""),
+                             .type = strdup("x"),
+                             .status = STATUS_ACTIVE,
+                             .health = HEALTH_OK,
+                             .fields = strdup("")};
     struct integration back;
     struct buf b = pack(&in);
     (void)state;
@@ -168,11 +176,11 @@ static void integration_unpack_checks_every_length(void **state)
         size_t tenant, name, type, hash;
         pb_err expected;
     } cases[] = {
-        {LIMIT_TENANT_CHARS,     LIMIT_NAME_CHARS,     LIMIT_TYPE_CHARS,     64, PB_OK       },
-        {LIMIT_TENANT_CHARS + 1, 1,                    1,                    1,  PB_E_INVALID},
-        {1,                      LIMIT_NAME_CHARS + 1, 1,                    1,  PB_E_INVALID},
-        {1,                      1,                    LIMIT_TYPE_CHARS + 1, 1,  PB_E_INVALID},
-        {1,                      1,                    1,                    65, PB_E_INVALID},
+        {LIMIT_TENANT_CHARS, LIMIT_NAME_CHARS, LIMIT_TYPE_CHARS, 64, PB_OK},
+        {LIMIT_TENANT_CHARS + 1, 1, 1, 1, PB_E_INVALID},
+        {1, LIMIT_NAME_CHARS + 1, 1, 1, PB_E_INVALID},
+        {1, 1, LIMIT_TYPE_CHARS + 1, 1, PB_E_INVALID},
+        {1, 1, 1, 65, PB_E_INVALID},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -193,15 +201,15 @@ static void integration_unpack_checks_every_number(void **state)
         uint64_t fence;
         pb_err expected;
     } cases[] = {
-        {STATUS_ACTIVE,    HEALTH_OK,          1,   0,                       PB_OK       },
-        {STATUS_ERROR,     HEALTH_UNKNOWN,     255, INT64_MAX,               PB_OK       },
-        {0,                HEALTH_OK,          1,   0,                       PB_E_INVALID},
-        {STATUS_ERROR + 1, HEALTH_OK,          1,   0,                       PB_E_INVALID},
-        {STATUS_ACTIVE,    0,                  1,   0,                       PB_E_INVALID},
-        {STATUS_ACTIVE,    HEALTH_UNKNOWN + 1, 1,   0,                       PB_E_INVALID},
-        {STATUS_ACTIVE,    HEALTH_OK,          256, 0,                       PB_E_INVALID},
-        {STATUS_ACTIVE,    HEALTH_OK,          -1,  0,                       PB_E_INVALID},
-        {STATUS_ACTIVE,    HEALTH_OK,          1,   (uint64_t)INT64_MAX + 1, PB_E_INVALID},
+        {STATUS_ACTIVE, HEALTH_OK, 1, 0, PB_OK},
+        {STATUS_ERROR, HEALTH_UNKNOWN, 255, INT64_MAX, PB_OK},
+        {0, HEALTH_OK, 1, 0, PB_E_INVALID},
+        {STATUS_ERROR + 1, HEALTH_OK, 1, 0, PB_E_INVALID},
+        {STATUS_ACTIVE, 0, 1, 0, PB_E_INVALID},
+        {STATUS_ACTIVE, HEALTH_UNKNOWN + 1, 1, 0, PB_E_INVALID},
+        {STATUS_ACTIVE, HEALTH_OK, 256, 0, PB_E_INVALID},
+        {STATUS_ACTIVE, HEALTH_OK, -1, 0, PB_E_INVALID},
+        {STATUS_ACTIVE, HEALTH_OK, 1, (uint64_t)INT64_MAX + 1, PB_E_INVALID},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -235,13 +243,29 @@ static pb_err without(const char *key)
 
 static void integration_unpack_needs_every_key_but_those_of_optional_texts(void **state)
 {
-    static const char *const needed[] = {"id",        "tenant",        "name",         "type",          "firstFailedAt",
-                                         "failures",  "lastValidated", "suspectSince", "nextValidation", "createdAt",
-                                         "updatedAt", "generation",    "revision",     "status",        "health",
-                                         "fence",     "credentials",   "v",            "kid",           "nonce",
+    static const char *const needed[] = {"id",
+                                         "tenant",
+                                         "name",
+                                         "type",
+                                         "firstFailedAt",
+                                         "failures",
+                                         "lastValidated",
+                                         "suspectSince",
+                                         "nextValidation",
+                                         "createdAt",
+                                         "updatedAt",
+                                         "generation",
+                                         "revision",
+                                         "status",
+                                         "health",
+                                         "fence",
+                                         "credentials",
+                                         "v",
+                                         "kid",
+                                         "nonce",
                                          "box"};
-    static const char *const optional[] = {"fields", "events", "result", "accountId", "accountLabel",
-                                           "host",   "manifestVersion", "manifestHash"};
+    static const char *const optional[] = {"fields",       "events", "result",          "accountId",
+                                           "accountLabel", "host",   "manifestVersion", "manifestHash"};
     (void)state;
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
         if (without(needed[i]) != PB_E_INVALID)
@@ -324,7 +348,8 @@ static void integration_json_shows_what_people_may_see(void **state)
     assert_string_equal(text_at(json_object_get(json, "manifest"), "version"), "1.2.3");
     assert_string_equal(text_at(json_object_get(json, "fields"), "region"), "eu");
     assert_string_equal(text_at(json_object_get(json, "result"), "code"), "timeout");
-    assert_string_equal(text_at(json_array_get(json_object_get(json, "supportedEvents"), 0), "eventType"), "a.b");
+    assert_string_equal(text_at(json_array_get(json_object_get(json, "supportedEvents"), 0), "eventType"),
+                        "a.b");
     assert_int_equal(json_integer_value(json_object_get(json, "revision")), 12);
     assert_int_equal(json_integer_value(json_object_get(json, "failures")), UINT32_MAX);
     assert_null(json_object_get(json, "credentials"));
@@ -338,8 +363,12 @@ static void integration_json_shows_what_people_may_see(void **state)
 
 static void integration_json_says_null_for_what_is_not_there(void **state)
 {
-    struct integration in = {.tenant = strdup("t"), .name = strdup("n"), .type = strdup("x"), .status = STATUS_INACTIVE,
-                             .health = HEALTH_UNKNOWN, .result = strdup("not JSON {")};
+    struct integration in = {.tenant = strdup("t"),
+                             .name = strdup("n"),
+                             .type = strdup("x"),
+                             .status = STATUS_INACTIVE,
+                             .health = HEALTH_UNKNOWN,
+                             .result = strdup("not JSON {")};
     json_t *json = integration_json(&in);
     (void)state;
     assert_true(json_is_null(json_object_get(json, "lastValidated")));
@@ -357,15 +386,17 @@ static void integration_names_are_each_others_inverse(void **state)
     enum integration_health health = HEALTH_OK;
     (void)state;
     for (int i = 1; i <= 3; i++) {
-        assert_int_equal(integration_status_parse(integration_status_name((enum integration_status)i), &status), PB_OK);
+        assert_int_equal(
+            integration_status_parse(integration_status_name((enum integration_status)i), &status), PB_OK);
         assert_int_equal(status, i);
-        assert_int_equal(integration_health_parse(integration_health_name((enum integration_health)i), &health), PB_OK);
+        assert_int_equal(
+            integration_health_parse(integration_health_name((enum integration_health)i), &health), PB_OK);
         assert_int_equal(health, i);
     }
     assert_null(integration_status_name((enum integration_status)0));
     assert_null(integration_status_name((enum integration_status)4));
     assert_null(integration_health_name((enum integration_health)4));
-    assert_null(integration_health_name((enum integration_health)-1));
+    assert_null(integration_health_name((enum integration_health) - 1));
     assert_int_equal(integration_status_parse("Active", &status), PB_E_NOT_FOUND);
     assert_int_equal(integration_health_parse("", &health), PB_E_NOT_FOUND);
     assert_int_equal(status, 3);

@@ -90,7 +90,8 @@ static void keyring_create_never_writes_over_a_file(void **state)
     fclose(f);
     assert_string_equal(text, "mine");
     /* nor through a link that leads nowhere */
-    assert_int_equal(symlink(scratch_path(folder(state), "nowhere", target), scratch_path(folder(state), "l", link)), 0);
+    assert_int_equal(
+        symlink(scratch_path(folder(state), "nowhere", target), scratch_path(folder(state), "l", link)), 0);
     assert_int_equal(keyring_create(link, &why), PB_E_EXISTS);
     assert_int_equal(access(target, F_OK), -1);
 }
@@ -129,11 +130,7 @@ static void keyring_open_refuses_a_file_that_others_may_read(void **state)
         unsigned mode;
         const char *text;
     } cases[] = {
-        {0640, "mode 640"},
-        {0604, "mode 604"},
-        {0660, "mode 660"},
-        {0644, "mode 644"},
-        {0601, "mode 601"},
+        {0640, "mode 640"}, {0604, "mode 604"}, {0660, "mode 660"}, {0644, "mode 644"}, {0601, "mode 601"},
     };
     char path[256];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -163,7 +160,8 @@ static void keyring_open_looks_at_what_a_link_leads_to(void **state)
     struct keyring *ring = NULL;
     struct pb_why why = {0};
     scratch_write(folder(state), "target", "key k1 " HEX_A "\n", 72, 0644);
-    assert_int_equal(symlink(scratch_path(folder(state), "target", path), scratch_path(folder(state), "link", link)), 0);
+    assert_int_equal(
+        symlink(scratch_path(folder(state), "target", path), scratch_path(folder(state), "link", link)), 0);
     refused(state, "link", PB_E_DENIED, "", "mode 644");
     assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(keyring_open(link, &ring, &why), PB_OK); /* as mounted secrets are */
@@ -181,23 +179,23 @@ static void keyring_open_names_the_line_that_is_malformed(void **state)
         const char *line;
         const char *part;
     } cases[] = {
-        {"nonsense",                                             "must be: key NAME"},
-        {"key",                                                  "must be: key NAME"},
-        {"key ",                                                 "must be: key NAME"},
-        {"key k2",                                               "must be: key NAME"},
-        {"key k2 ",                                              "must be: key NAME"},
-        {"key k2 0011",                                          "must be: key NAME"},
-        {"key k2 " HEX_B "00",                                   "must be: key NAME"},
-        {"key k2 " HEX_B " more",                                "must be: key NAME"},
-        {"key k2 " HEX_B "more",                                 "must be: key NAME"},
+        {"nonsense", "must be: key NAME"},
+        {"key", "must be: key NAME"},
+        {"key ", "must be: key NAME"},
+        {"key k2", "must be: key NAME"},
+        {"key k2 ", "must be: key NAME"},
+        {"key k2 0011", "must be: key NAME"},
+        {"key k2 " HEX_B "00", "must be: key NAME"},
+        {"key k2 " HEX_B " more", "must be: key NAME"},
+        {"key k2 " HEX_B "more", "must be: key NAME"},
         {"key k2 0g0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "must be: key NAME"},
-        {"key k/2 " HEX_B,                                       "must be: key NAME"},
-        {"keyk2 " HEX_B,                                         "must be: key NAME"},
-        {"key  " HEX_B,                                          "must be: key NAME"},
-        {"key k2345678901234567890123456789012 " HEX_B,          "must be: key NAME"}, /* 32 characters */
-        {"key k234567890123456789012345678901" HEX_B,            "must be: key NAME"},
-        {"KEY k2 " HEX_B,                                        "must be: key NAME"},
-        {"key k1 " HEX_B,                                        "is there already: k1"},
+        {"key k/2 " HEX_B, "must be: key NAME"},
+        {"keyk2 " HEX_B, "must be: key NAME"},
+        {"key  " HEX_B, "must be: key NAME"},
+        {"key k2345678901234567890123456789012 " HEX_B, "must be: key NAME"}, /* 32 characters */
+        {"key k234567890123456789012345678901" HEX_B, "must be: key NAME"},
+        {"KEY k2 " HEX_B, "must be: key NAME"},
+        {"key k1 " HEX_B, "is there already: k1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[512];
@@ -246,7 +244,8 @@ static void keyring_open_takes_as_many_keys_as_its_limit(void **state)
 
 static void keyring_gives_keys_newest_first(void **state)
 {
-    struct keyring *ring = open_text(state, "# a comment\nkey old " HEX_A "\n\nkey new.2026_1-x " HEX_B " \t\r\n");
+    struct keyring *ring =
+        open_text(state, "# a comment\nkey old " HEX_A "\n\nkey new.2026_1-x " HEX_B " \t\r\n");
     assert_int_equal(keyring_count(ring), 2);
     assert_string_equal(keyring_current_kid(ring), "new.2026_1-x");
     assert_string_equal(keyring_kid(ring, 0), "new.2026_1-x");
@@ -257,8 +256,9 @@ static void keyring_gives_keys_newest_first(void **state)
     keyring_close(NULL);
 }
 
-/* What is derived must never change: stored credentials depend on it. The numbers are libsodium's crypto_kdf over
- * the master key 00..1f with the context "pbkeys01": number 1, and the X25519 pair with number 2 as its seed. */
+/* What is derived must never change: stored credentials depend on it. The numbers are libsodium's crypto_kdf
+ * over the master key 00..1f with the context "pbkeys01": number 1, and the X25519 pair with number 2 as its
+ * seed. */
 static void keyring_derives_the_same_keys_for_ever(void **state)
 {
     uint8_t master[32], record[32], seed[32], pk[32], sk[32], expected[32];

@@ -29,8 +29,9 @@ static int stop(void **state)
 }
 
 /* A whole package in the folder "demo": the text of its manifest with parts put in. */
-#define HEAD   "{\"type\": \"demo\", \"name\": \"Demo\", \"description\": \"For tests\", "
-#define FIELDS "\"credentialSchema\": {\"apiKey\": {\"label\": \"Key\", \"type\": \"password\", \"required\": true}}, "
+#define HEAD "{\"type\": \"demo\", \"name\": \"Demo\", \"description\": \"For tests\", "
+#define FIELDS                                                                                               \
+    "\"credentialSchema\": {\"apiKey\": {\"label\": \"Key\", \"type\": \"password\", \"required\": true}}, "
 #define EVENTS "\"events\": [{\"eventType\": \"a.b\", \"schemaPath\": \"schemas/a.b.json\"}]"
 #define WHOLE  HEAD FIELDS EVENTS "}"
 
@@ -69,8 +70,10 @@ static void refused(void **state, const char *text, const char *at, const char *
 
 static void manifest_gives_what_the_file_says(void **state)
 {
-    struct manifest *m = good(state, HEAD "\"version\": \"1.2.3\", \"docsUrl\": \"https://x\", \"test\": {\"intervalHours\": 1.5}, "
-                                          FIELDS EVENTS "}");
+    struct manifest *m =
+        good(state, HEAD
+             "\"version\": \"1.2.3\", \"docsUrl\": \"https://x\", \"test\": {\"intervalHours\": 1.5}, " FIELDS
+                 EVENTS "}");
     assert_string_equal(m->type, "demo");
     assert_string_equal(m->name, "Demo");
     assert_string_equal(m->description, "For tests");
@@ -94,7 +97,8 @@ static void manifest_gives_what_the_file_says(void **state)
 
 static void manifest_needs_only_the_fields_of_the_contract(void **state)
 {
-    struct manifest *m = good(state, "{\"type\": \"demo\", \"name\": \"D\", \"credentialSchema\": {}, \"events\": []}");
+    struct manifest *m =
+        good(state, "{\"type\": \"demo\", \"name\": \"D\", \"credentialSchema\": {}, \"events\": []}");
     assert_string_equal(m->description, "");
     assert_string_equal(m->version, "");
     assert_int_equal(m->field_count, 0);
@@ -109,13 +113,14 @@ static void manifest_needs_only_the_fields_of_the_contract(void **state)
 static void manifest_fields_come_in_the_order_of_the_form(void **state)
 {
     static const char *const expected[] = {"first", "second", "alsoSecond", "third", "noOrder", "noOrder2"};
-    struct manifest *m = good(state, HEAD "\"credentialSchema\": {"
-                                          "\"noOrder\": {\"label\": \"L\", \"type\": \"text\"},"
-                                          "\"third\": {\"label\": \"L\", \"type\": \"text\", \"order\": 30},"
-                                          "\"second\": {\"label\": \"L\", \"type\": \"text\", \"order\": 2},"
-                                          "\"noOrder2\": {\"label\": \"L\", \"type\": \"text\"},"
-                                          "\"alsoSecond\": {\"label\": \"L\", \"type\": \"text\", \"order\": 2},"
-                                          "\"first\": {\"label\": \"L\", \"type\": \"text\", \"order\": -1}}, " EVENTS "}");
+    struct manifest *m =
+        good(state, HEAD "\"credentialSchema\": {"
+                         "\"noOrder\": {\"label\": \"L\", \"type\": \"text\"},"
+                         "\"third\": {\"label\": \"L\", \"type\": \"text\", \"order\": 30},"
+                         "\"second\": {\"label\": \"L\", \"type\": \"text\", \"order\": 2},"
+                         "\"noOrder2\": {\"label\": \"L\", \"type\": \"text\"},"
+                         "\"alsoSecond\": {\"label\": \"L\", \"type\": \"text\", \"order\": 2},"
+                         "\"first\": {\"label\": \"L\", \"type\": \"text\", \"order\": -1}}, " EVENTS "}");
     assert_int_equal(m->field_count, 6);
     for (size_t i = 0; i < 6; i++)
         assert_string_equal(m->fields[i].name, expected[i]);
@@ -125,10 +130,12 @@ static void manifest_fields_come_in_the_order_of_the_form(void **state)
 static void manifest_fields_keep_every_member(void **state)
 {
     struct manifest *m = good(
-        state, HEAD "\"credentialSchema\": {\"region\": {\"label\": \"Region\", \"type\": \"text\", \"help\": \"h\", \"placeholder\": \"p\","
+        state, HEAD "\"credentialSchema\": {\"region\": {\"label\": \"Region\", \"type\": \"text\", "
+                    "\"help\": \"h\", \"placeholder\": \"p\","
                     "\"pattern\": \"^[a-z]+$\", \"format\": \"hostname\", \"default\": \"eu\", \"order\": 1,"
                     "\"options\": [{\"value\": \"eu\", \"label\": \"Europe\"}]},"
-                    "\"token\": {\"label\": \"T\", \"type\": \"oauth\", \"visibleWhen\": {\"field\": \"region\", \"equals\": \"eu\"}},"
+                    "\"token\": {\"label\": \"T\", \"type\": \"oauth\", \"visibleWhen\": {\"field\": "
+                    "\"region\", \"equals\": \"eu\"}},"
                     "\"open\": {\"label\": \"O\", \"type\": \"password\", \"secret\": false},"
                     "\"shut\": {\"label\": \"S\", \"type\": \"text\", \"secret\": true}}, " EVENTS "}");
     const struct field *f = m->fields;
@@ -153,25 +160,27 @@ static void manifest_names_the_place_of_every_fault_of_the_root(void **state)
     static const struct {
         const char *text, *at, *words;
     } cases[] = {
-        {"",                                                     "demo/manifest.json",                  "is not valid JSON: line 1"       },
-        {"{",                                                    "demo/manifest.json",                  "is not valid JSON: line 1"       },
-        {"{\n\n \"type\": demo}",                                "demo/manifest.json",                  "line 3, column"                  },
-        {"{\"type\": \"demo\", \"type\": \"demo\"}",             "demo/manifest.json",                  "duplicate"                       },
-        {"[]",                                                   "demo/manifest.json",                  "must be an object"               },
-        {WHOLE "x",                                              "demo/manifest.json",                  "is not valid JSON"               },
-        {"{}",                                                   "demo/manifest.json#/type",            "is required"                     },
-        {"{\"type\": 3}",                                        "demo/manifest.json#/type",            "must be a string"                },
-        {"{\"type\": \"\"}",                                     "demo/manifest.json#/type",            "must not be empty"               },
-        {"{\"type\": \"demo\"}",                                 "demo/manifest.json#/name",            "is required"                     },
-        {"{\"type\": \"Demo\", \"name\": \"D\"}",                "demo/manifest.json#/type",            "lower-case letters"              },
-        {"{\"type\": \"other\", \"name\": \"D\"}",               "demo/manifest.json#/type",            "must equal the folder's name, demo"},
-        {HEAD FIELDS EVENTS ", \"version\": 1}",                 "demo/manifest.json#/version",         "must be a string"                },
-        {HEAD FIELDS EVENTS ", \"evnets\": []}",                 "demo/manifest.json#/evnets",          "did you mean events"             },
-        {HEAD FIELDS EVENTS ", \"zzz\": []}",                    "demo/manifest.json#/zzz",             "is not known"                    },
-        {HEAD EVENTS "}",                                        "demo/manifest.json#/credentialSchema", "is required"                    },
-        {HEAD "\"credentialSchema\": [], " EVENTS "}",           "demo/manifest.json#/credentialSchema", "must be an object"              },
-        {HEAD "\"credentialSchema\": {}}",                       "demo/manifest.json#/events",          "is required"                     },
-        {HEAD "\"credentialSchema\": {}, \"events\": {}}",       "demo/manifest.json#/events",          "must be an array"                },
+        {"", "demo/manifest.json", "is not valid JSON: line 1"},
+        {"{", "demo/manifest.json", "is not valid JSON: line 1"},
+        {"{\n\n \"type\": demo}", "demo/manifest.json", "line 3, column"},
+        {"{\"type\": \"demo\", \"type\": \"demo\"}", "demo/manifest.json", "duplicate"},
+        {"[]", "demo/manifest.json", "must be an object"},
+        {WHOLE "x", "demo/manifest.json", "is not valid JSON"},
+        {"{}", "demo/manifest.json#/type", "is required"},
+        {"{\"type\": 3}", "demo/manifest.json#/type", "must be a string"},
+        {"{\"type\": \"\"}", "demo/manifest.json#/type", "must not be empty"},
+        {"{\"type\": \"demo\"}", "demo/manifest.json#/name", "is required"},
+        {"{\"type\": \"Demo\", \"name\": \"D\"}", "demo/manifest.json#/type", "lower-case letters"},
+        {"{\"type\": \"other\", \"name\": \"D\"}", "demo/manifest.json#/type",
+         "must equal the folder's name, demo"},
+        {HEAD FIELDS EVENTS ", \"version\": 1}", "demo/manifest.json#/version", "must be a string"},
+        {HEAD FIELDS EVENTS ", \"evnets\": []}", "demo/manifest.json#/evnets", "did you mean events"},
+        {HEAD FIELDS EVENTS ", \"zzz\": []}", "demo/manifest.json#/zzz", "is not known"},
+        {HEAD EVENTS "}", "demo/manifest.json#/credentialSchema", "is required"},
+        {HEAD "\"credentialSchema\": [], " EVENTS "}", "demo/manifest.json#/credentialSchema",
+         "must be an object"},
+        {HEAD "\"credentialSchema\": {}}", "demo/manifest.json#/events", "is required"},
+        {HEAD "\"credentialSchema\": {}, \"events\": {}}", "demo/manifest.json#/events", "must be an array"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         refused(state, cases[i].text, cases[i].at, cases[i].words);
@@ -182,25 +191,30 @@ static void manifest_names_the_place_of_every_fault_of_a_field(void **state)
     static const struct {
         const char *field, *at, *words;
     } cases[] = {
-        {"3",                                                       "",             "must be an object"             },
-        {"{}",                                                      "/label",       "is required"                   },
-        {"{\"label\": \"\"}",                                       "/label",       "must not be empty"             },
-        {"{\"label\": \"L\"}",                                      "/type",        "is required"                   },
-        {"{\"label\": \"L\", \"type\": \"secret\"}",                "/type",        "text, password or oauth"       },
-        {"{\"label\": \"L\", \"type\": \"text\", \"help\": 1}",     "/help",        "must be a string"              },
-        {"{\"label\": \"L\", \"type\": \"text\", \"lable\": 1}",    "/lable",       "did you mean label"            },
-        {"{\"label\": \"L\", \"type\": \"text\", \"required\": 1}", "/required",    "must be true or false"         },
-        {"{\"label\": \"L\", \"type\": \"text\", \"secret\": \"\"}", "/secret",     "must be true or false"         },
-        {"{\"label\": \"L\", \"type\": \"text\", \"format\": \"url\"}", "/format",  "uri, email, hostname or uuid"  },
-        {"{\"label\": \"L\", \"type\": \"text\", \"pattern\": \"(\"}", "/pattern",  "is not a regular expression: " },
-        {"{\"label\": \"L\", \"type\": \"text\", \"options\": []}", "/options",     "array of {value, label}"       },
-        {"{\"label\": \"L\", \"type\": \"text\", \"options\": {}}", "/options",     "array of {value, label}"       },
-        {"{\"label\": \"L\", \"type\": \"text\", \"options\": [1]}", "/options",    "both strings"                  },
-        {"{\"label\": \"L\", \"type\": \"text\", \"options\": [{\"value\": \"v\"}]}", "/options", "both strings"    },
-        {"{\"label\": \"L\", \"type\": \"text\", \"visibleWhen\": 1}", "/visibleWhen", "must be {field, equals}"    },
-        {"{\"label\": \"L\", \"type\": \"text\", \"visibleWhen\": {\"field\": \"f\"}}", "/visibleWhen", "both strings"},
-        {"{\"label\": \"L\", \"type\": \"text\", \"visibleWhen\": {\"field\": \"g\", \"equals\": \"1\"}}", "/visibleWhen",
-         "names a field that is not there: g"},
+        {"3", "", "must be an object"},
+        {"{}", "/label", "is required"},
+        {"{\"label\": \"\"}", "/label", "must not be empty"},
+        {"{\"label\": \"L\"}", "/type", "is required"},
+        {"{\"label\": \"L\", \"type\": \"secret\"}", "/type", "text, password or oauth"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"help\": 1}", "/help", "must be a string"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"lable\": 1}", "/lable", "did you mean label"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"required\": 1}", "/required", "must be true or false"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"secret\": \"\"}", "/secret", "must be true or false"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"format\": \"url\"}", "/format",
+         "uri, email, hostname or uuid"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"pattern\": \"(\"}", "/pattern",
+         "is not a regular expression: "},
+        {"{\"label\": \"L\", \"type\": \"text\", \"options\": []}", "/options", "array of {value, label}"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"options\": {}}", "/options", "array of {value, label}"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"options\": [1]}", "/options", "both strings"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"options\": [{\"value\": \"v\"}]}", "/options",
+         "both strings"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"visibleWhen\": 1}", "/visibleWhen",
+         "must be {field, equals}"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"visibleWhen\": {\"field\": \"f\"}}", "/visibleWhen",
+         "both strings"},
+        {"{\"label\": \"L\", \"type\": \"text\", \"visibleWhen\": {\"field\": \"g\", \"equals\": \"1\"}}",
+         "/visibleWhen", "names a field that is not there: g"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[1024], at[128];
@@ -215,20 +229,23 @@ static void manifest_names_the_place_of_every_fault_of_an_event(void **state)
     static const struct {
         const char *event, *at, *words;
     } cases[] = {
-        {"3",                                                                  "",             "must be an object"    },
-        {"{}",                                                                 "/eventType",   "is required"          },
-        {"{\"eventType\": \"\"}",                                              "/eventType",   "must not be empty"    },
-        {"{\"eventType\": \"e\"}",                                             "/schemaPath",  "is required"          },
-        {"{\"eventType\": \"e\", \"schemaPath\": \"\"}",                       "/schemaPath",  "must not be empty"    },
-        {"{\"eventType\": \"e\", \"schemaPath\": 3}",                          "/schemaPath",  "must be a string"     },
-        {"{\"eventType\": \"e\", \"schemaPath\": \"s\", \"description\": 3}",  "/description", "must be a string"     },
-        {"{\"eventType\": \"e\", \"schemapath\": \"s\"}",                      "/schemapath",  "did you mean schemaPath"},
-        {"{\"eventType\": \"a.b\", \"schemaPath\": \"schemas/a.b.json\"}",     "/eventType",   "is there twice: a.b"  },
+        {"3", "", "must be an object"},
+        {"{}", "/eventType", "is required"},
+        {"{\"eventType\": \"\"}", "/eventType", "must not be empty"},
+        {"{\"eventType\": \"e\"}", "/schemaPath", "is required"},
+        {"{\"eventType\": \"e\", \"schemaPath\": \"\"}", "/schemaPath", "must not be empty"},
+        {"{\"eventType\": \"e\", \"schemaPath\": 3}", "/schemaPath", "must be a string"},
+        {"{\"eventType\": \"e\", \"schemaPath\": \"s\", \"description\": 3}", "/description",
+         "must be a string"},
+        {"{\"eventType\": \"e\", \"schemapath\": \"s\"}", "/schemapath", "did you mean schemaPath"},
+        {"{\"eventType\": \"a.b\", \"schemaPath\": \"schemas/a.b.json\"}", "/eventType",
+         "is there twice: a.b"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[1024], at[128];
         snprintf(text, sizeof text,
-                 HEAD FIELDS "\"events\": [{\"eventType\": \"a.b\", \"schemaPath\": \"schemas/a.b.json\"}, %s]}",
+                 HEAD FIELDS
+                 "\"events\": [{\"eventType\": \"a.b\", \"schemaPath\": \"schemas/a.b.json\"}, %s]}",
                  cases[i].event);
         snprintf(at, sizeof at, "demo/manifest.json#/events/1%s", cases[i].at);
         refused(state, text, at, cases[i].words);
@@ -238,7 +255,8 @@ static void manifest_names_the_place_of_every_fault_of_an_event(void **state)
 static void schema_path_refused(void **state, const char *path, const char *words)
 {
     char text[8192];
-    snprintf(text, sizeof text, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"%s\"}]}", path);
+    snprintf(text, sizeof text, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"%s\"}]}",
+             path);
     refused(state, text, "demo/manifest.json#/events/0/schemaPath", words);
 }
 
@@ -259,11 +277,13 @@ static void manifest_schema_paths_stay_inside_the_package(void **state)
     scratch_text(*state, "demo2/schema.json", "{}");
     for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++)
         schema_path_refused(state, outside[i], "must be a file inside the package");
-    struct manifest *m = good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"./schemas/a.b.json\"},"
-                                                 "{\"eventType\": \"f\", \"schemaPath\": \"schemas//a.b.json\"}]}");
+    struct manifest *m =
+        good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"./schemas/a.b.json\"},"
+                                "{\"eventType\": \"f\", \"schemaPath\": \"schemas//a.b.json\"}]}");
     manifest_close(m);
     scratch_text(*state, "demo/..schema", "{}"); /* a name, not a way out */
-    manifest_close(good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"..schema\"}]}"));
+    manifest_close(
+        good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"..schema\"}]}"));
 }
 
 static void manifest_schema_paths_do_not_follow_links(void **state)
@@ -288,7 +308,8 @@ static void manifest_schema_paths_name_regular_files_that_are_json(void **state)
     schema_path_refused(state, "schemas/none.json", "names a file that is not there: schemas/none.json");
     schema_path_refused(state, "none/a.json", "names a file that is not there");
     schema_path_refused(state, "folder", "must be a file inside the package");
-    schema_path_refused(state, "pipe", "must be a file inside the package"); /* and does not wait for a writer */
+    schema_path_refused(state, "pipe",
+                        "must be a file inside the package"); /* and does not wait for a writer */
     schema_path_refused(state, ".", "must be a file inside the package");
     scratch_text(*state, "demo/bad.json", "{\n\"a\": }");
     schema_path_refused(state, "bad.json", "is not valid JSON: bad.json, line 2");
@@ -302,7 +323,8 @@ static void manifest_schema_paths_name_regular_files_that_are_json(void **state)
         schema_path_refused(state, "bad.json", "is not a JSON Schema");
     }
     scratch_text(*state, "demo/bad.json", "true"); /* a schema, too: anything goes */
-    manifest_close(good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"bad.json\"}]}"));
+    manifest_close(
+        good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"e\", \"schemaPath\": \"bad.json\"}]}"));
 }
 
 static void manifest_refuses_files_that_are_too_large_or_deep(void **state)
@@ -337,7 +359,8 @@ static void manifest_refuses_files_that_are_too_large_or_deep(void **state)
 /* Brackets within strings nest nothing. */
 static void manifest_counts_depth_outside_of_strings_only(void **state)
 {
-    static const char many[] = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
+    static const char many[] =
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
     char text[1024];
     snprintf(text, sizeof text, HEAD "\"docsUrl\": \"\\\"%s\", " FIELDS EVENTS "}", many);
     manifest_close(good(state, text));
@@ -351,8 +374,8 @@ static void manifest_refuses_more_than_its_limits(void **state)
         char text[16384];
         size_t len = (size_t)snprintf(text, sizeof text, HEAD "\"credentialSchema\": {");
         for (int i = 0; i < LIMIT_PACKAGE_FIELDS + more; i++)
-            len += (size_t)snprintf(text + len, sizeof text - len, "%s\"f%d\": {\"label\": \"L\", \"type\": \"text\"}",
-                                    i ? ", " : "", i);
+            len += (size_t)snprintf(text + len, sizeof text - len,
+                                    "%s\"f%d\": {\"label\": \"L\", \"type\": \"text\"}", i ? ", " : "", i);
         snprintf(text + len, sizeof text - len, "}, " EVENTS "}");
         assert_int_equal(open_demo(state, text, &m, &why), more ? PB_E_LIMIT : PB_OK);
         if (more == 0)
@@ -363,21 +386,25 @@ static void manifest_refuses_more_than_its_limits(void **state)
     memset(name, 'e', sizeof name);
     name[sizeof name - 1] = 0;
     for (int more = 1; more >= 0; more--) {
-        snprintf(text, sizeof text, HEAD FIELDS "\"events\": [{\"eventType\": \"%s\", \"schemaPath\": \"schemas/a.b.json\"}]}",
+        snprintf(text, sizeof text,
+                 HEAD FIELDS "\"events\": [{\"eventType\": \"%s\", \"schemaPath\": \"schemas/a.b.json\"}]}",
                  name + 1 - more);
         assert_int_equal(open_demo(state, text, &m, &why), more ? PB_E_LIMIT : PB_OK);
     }
     assert_string_equal(why.at, "demo/manifest.json#/events/0/eventType");
     manifest_close(m);
     name[LIMIT_FIELD_NAME_CHARS + 1] = 0;
-    snprintf(text, sizeof text, HEAD "\"credentialSchema\": {\"%s\": {\"label\": \"L\", \"type\": \"text\"}}, " EVENTS "}", name);
+    snprintf(text, sizeof text,
+             HEAD "\"credentialSchema\": {\"%s\": {\"label\": \"L\", \"type\": \"text\"}}, " EVENTS "}",
+             name);
     assert_int_equal(open_demo(state, text, &m, &why), PB_E_LIMIT);
 }
 
 static void manifest_type_is_what_the_format_says(void **state)
 {
     static const char *const good_types[] = {"a", "stripe", "a1", "my-crm-2", "x--"};
-    static const char *const bad_types[] = {"", "1a", "-a", "A", "aB", "a_b", "a.b", "a/b", "a b", "\xc3\xa9", "a\n"};
+    static const char *const bad_types[] = {"",    "1a",  "-a",  "A",        "aB", "a_b",
+                                            "a.b", "a/b", "a b", "\xc3\xa9", "a\n"};
     char longest[LIMIT_TYPE_CHARS + 2];
     (void)state;
     for (size_t i = 0; i < sizeof good_types / sizeof good_types[0]; i++)
@@ -396,12 +423,14 @@ static void manifest_interval_is_a_day_when_it_makes_no_sense(void **state)
         const char *hours;
         int64_t ms;
     } cases[] = {
-        {"24",      86400000   }, {"0.5",  1800000 }, {"168", 604800000}, {"0",     86400000}, {"-1", 86400000},
-        {"\"1\"",   86400000   }, {"1e99", 86400000}, {"0.001", 86400000}, {"8784", INT64_C(8784) * 3600000},
+        {"24", 86400000},   {"0.5", 1800000},    {"168", 604800000},
+        {"0", 86400000},    {"-1", 86400000},    {"\"1\"", 86400000},
+        {"1e99", 86400000}, {"0.001", 86400000}, {"8784", INT64_C(8784) * 3600000},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[1024];
-        snprintf(text, sizeof text, HEAD FIELDS EVENTS ", \"test\": {\"intervalHours\": %s}}", cases[i].hours);
+        snprintf(text, sizeof text, HEAD FIELDS EVENTS ", \"test\": {\"intervalHours\": %s}}",
+                 cases[i].hours);
         struct manifest *m = good(state, text);
         assert_int_equal(m->interval_ms, cases[i].ms);
         manifest_close(m);
@@ -460,24 +489,29 @@ static void manifest_schema_gives_the_file_of_an_event(void **state)
 
 static void manifest_supported_events_refer_to_the_package(void **state)
 {
-    struct manifest *m = good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"a.b\", \"schemaPath\": \"schemas/a.b.json\","
-                                                 "\"description\": \"An \\\"event\\\"\"}]}");
+    struct manifest *m =
+        good(state, HEAD FIELDS "\"events\": [{\"eventType\": \"a.b\", \"schemaPath\": \"schemas/a.b.json\","
+                                "\"description\": \"An \\\"event\\\"\"}]}");
     char *text = manifest_supported_events(m);
-    assert_string_equal(text, "[{\"eventType\":\"a.b\",\"schemaReference\":\"integrations/demo/schemas/a.b.json\","
-                              "\"description\":\"An \\\"event\\\"\"}]");
+    assert_string_equal(text,
+                        "[{\"eventType\":\"a.b\",\"schemaReference\":\"integrations/demo/schemas/a.b.json\","
+                        "\"description\":\"An \\\"event\\\"\"}]");
     free(text);
     manifest_close(m);
 }
 
 static void manifest_json_shows_what_a_form_needs(void **state)
 {
-    struct manifest *m = good(state, HEAD "\"auth\": {\"scheme\": \"bearer\"}, \"category\": \"x\", " FIELDS EVENTS "}");
+    struct manifest *m =
+        good(state, HEAD "\"auth\": {\"scheme\": \"bearer\"}, \"category\": \"x\", " FIELDS EVENTS "}");
     json_t *json = manifest_json(m);
     assert_string_equal(json_string_value(json_object_get(json, "type")), "demo");
     assert_string_equal(json_string_value(json_object_get(json, "category")), "x");
     assert_string_equal(json_string_value(json_object_get(json, "hash")), m->hash);
     assert_non_null(json_object_get(json_object_get(json, "credentialSchema"), "apiKey"));
-    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "events"), 0), "eventType")), "a.b");
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(json_object_get(json, "events"), 0), "eventType")),
+        "a.b");
     assert_null(json_object_get(json, "auth"));
     assert_null(json_object_get(json, "docsUrl"));
     json_decref(json);
@@ -490,7 +524,8 @@ static void put_package(void **state, const char *type, const char *name)
 {
     char path[128], text[512];
     snprintf(path, sizeof path, "all/%s/manifest.json", type);
-    snprintf(text, sizeof text, "{\"type\": \"%s\", \"name\": \"%s\", \"credentialSchema\": {}, \"events\": []}", type, name);
+    snprintf(text, sizeof text,
+             "{\"type\": \"%s\", \"name\": \"%s\", \"credentialSchema\": {}, \"events\": []}", type, name);
     scratch_text(*state, path, text);
 }
 
@@ -573,9 +608,10 @@ static void open_any(void *arg, const uint8_t *bytes, size_t len)
 
 static void manifest_survives_any_change_of_its_text(void **state)
 {
-    static const char text[] = HEAD "\"credentialSchema\": {\"a\": {\"label\": \"L\", \"type\": \"text\", \"pattern\": \"^a+$\","
-                                    "\"options\": [{\"value\": \"v\", \"label\": \"l\"}], \"visibleWhen\": {\"field\": \"a\","
-                                    "\"equals\": \"v\"}}}, " EVENTS "}";
+    static const char text[] =
+        HEAD "\"credentialSchema\": {\"a\": {\"label\": \"L\", \"type\": \"text\", \"pattern\": \"^a+$\","
+             "\"options\": [{\"value\": \"v\", \"label\": \"l\"}], \"visibleWhen\": {\"field\": \"a\","
+             "\"equals\": \"v\"}}}, " EVENTS "}";
     manifest_close(good(state, text));
     scratch_fuzz((const uint8_t *)text, sizeof text - 1, 4, 3000, open_any, *state);
 }

@@ -184,8 +184,9 @@ static void message_refuses_maps_with_very_many_keys(void **state)
 /* -- reading -- */
 
 /* An array of one of each kind, to read from. */
-static const char all_kinds[] = "\x9a\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x05\xff\xc3\xa3"
-                                "abc\xc4\x02xy\x92\x01\x02\x81\xa1k\x07\xc0\xd3\x80\x00\x00\x00\x00\x00\x00\x00";
+static const char all_kinds[] =
+    "\x9a\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x05\xff\xc3\xa3"
+    "abc\xc4\x02xy\x92\x01\x02\x81\xa1k\x07\xc0\xd3\x80\x00\x00\x00\x00\x00\x00\x00";
 enum { HUGE_U64, FIVE, MINUS_ONE, TRUE_, STR, BIN, ARRAY, MAP, NIL, LEAST, KINDS };
 
 static void with_kinds(void (*test)(const msgpack_object *o))
@@ -295,8 +296,9 @@ static void message_writes_what_it_reads(void **state)
     message_put_text(&pk, NULL);
     message_put_bin(&pk, "xy", 2);
     assert_int_equal(b.len, 1 + 4 + 5 + 1 + 4);
-    assert_memory_equal(b.data, "\x94\xa3"
-                                "a\0b\xa4text\xc0\xc4\x02xy",
+    assert_memory_equal(b.data,
+                        "\x94\xa3"
+                        "a\0b\xa4text\xc0\xc4\x02xy",
                         b.len);
     assert_int_equal(parse(b.data, b.len), PB_OK);
     buf_fini(&b);

@@ -15,16 +15,13 @@ static void nearest_finds_what_was_meant(void **state)
     static const struct {
         const char *word, *found;
     } cases[] = {
-        {"apiKey",         "apiKey"       },
-        {"APIKEY",         "apiKey"       }, /* case costs nothing */
-        {"api_key",        "apiKey"       }, /* an insertion */
-        {"apKey",          "apiKey"       }, /* a deletion */
-        {"apiKez",         "apiKey"       }, /* a replacement */
-        {"paiKey",         "apiKey"       }, /* a swap of neighbours */
-        {"acountid",       "accountId"    },
-        {"webhook_secert", "webhookSecret"},
-        {"prot",           "port"         },
-        {"lisetn",         "listen"       },
+        {"apiKey", "apiKey"},      {"APIKEY", "apiKey"}, /* case costs nothing */
+        {"api_key", "apiKey"},                           /* an insertion */
+        {"apKey", "apiKey"},                             /* a deletion */
+        {"apiKez", "apiKey"},                            /* a replacement */
+        {"paiKey", "apiKey"},                            /* a swap of neighbours */
+        {"acountid", "accountId"}, {"webhook_secert", "webhookSecret"},
+        {"prot", "port"},          {"lisetn", "listen"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -63,7 +63,8 @@ static nng_socket puller(const char *url)
     return s;
 }
 
-/* NNG 1.5.2 hangs for ever in nng_close() of a socket that is just receiving a message: so let it come first. */
+/* NNG 1.5.2 hangs for ever in nng_close() of a socket that is just receiving a message: so let it come first.
+ */
 static void close_quietly(nng_socket s)
 {
     poll(NULL, 0, QUIET_MS);

@@ -24,13 +24,13 @@ static void regex_matches_as_json_schema_does(void **state)
         const char *pattern, *text;
         pb_err expected;
     } cases[] = {
-        {"^sk_(live|test)_", "sk_live_1",    PB_OK         },
-        {"^sk_(live|test)_", "xsk_live_1",   PB_E_NOT_FOUND},
-        {"b",                "abc",          PB_OK         }, /* not anchored */
-        {"^abc$",            "abc",          PB_OK         },
-        {"^abc$",            "abc\n",        PB_E_NOT_FOUND}, /* $ is the very end */
-        {"^.$",              "\xe2\x82\xac", PB_OK         }, /* a character, not a byte */
-        {"",                 "",             PB_OK         },
+        {"^sk_(live|test)_", "sk_live_1", PB_OK},
+        {"^sk_(live|test)_", "xsk_live_1", PB_E_NOT_FOUND},
+        {"b", "abc", PB_OK}, /* not anchored */
+        {"^abc$", "abc", PB_OK},
+        {"^abc$", "abc\n", PB_E_NOT_FOUND}, /* $ is the very end */
+        {"^.$", "\xe2\x82\xac", PB_OK},     /* a character, not a byte */
+        {"", "", PB_OK},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

@@ -56,22 +56,24 @@ static void result_text_cuts_at_the_boundary_of_a_character(void **state)
         size_t len, size;
         const char *out;
     } cases[] = {
-        {"hello",                    5, 10, "hello"                },
-        {"hello",                    5, 6,  "hello"                },
-        {"hello",                    5, 5,  "hell"                 },
-        {"hello",                    3, 10, "hel"                  },
-        {"",                         0, 5,  ""                     },
-        {"ab\xe2\x82\xac",           5, 6,  "ab\xe2\x82\xac"       },
-        {"ab\xe2\x82\xac",           5, 5,  "ab"                   },
-        {"ab\xe2\x82\xac",           5, 4,  "ab"                   },
-        {"\xf0\x9f\x98\x80",         4, 4,  ""                     },
-        {"a\nb\tc\x7f\x01z",         8, 20, "a b c  z"             },
-        {"a\0b",                     3, 20, "a b"                  },
+        {"hello", 5, 10, "hello"},
+        {"hello", 5, 6, "hello"},
+        {"hello", 5, 5, "hell"},
+        {"hello", 3, 10, "hel"},
+        {"", 0, 5, ""},
+        {"ab\xe2\x82\xac", 5, 6, "ab\xe2\x82\xac"},
+        {"ab\xe2\x82\xac", 5, 5, "ab"},
+        {"ab\xe2\x82\xac", 5, 4, "ab"},
+        {"\xf0\x9f\x98\x80", 4, 4, ""},
+        {"a\nb\tc\x7f\x01z", 8, 20, "a b c  z"},
+        {"a\0b", 3, 20, "a b"},
         {"a\xff"
-         "b",                        3, 20, "a\xef\xbf\xbd"
-                                            "b"                    },
-        {"\xff\xff\xff",             3, 5,  "\xef\xbf\xbd"         },
-        {"x",                        1, 1,  ""                     },
+         "b",
+         3, 20,
+         "a\xef\xbf\xbd"
+         "b"},
+        {"\xff\xff\xff", 3, 5, "\xef\xbf\xbd"},
+        {"x", 1, 1, ""},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -116,11 +118,12 @@ static void result_json_shows_every_field(void **state)
                        .account_label = "Acme",
                        .warnings = {{RESULT_LIMITED_CAPABILITY, "no webhooks"}},
                        .warning_count = 1};
-    json_t *expected = json_pack(
-        "{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s}, s:[{s:s, s:s}]}", "code", "rate_limited", "class",
-        "transient", "httpStatus", 429, "providerCode", "slow_down", "message", "Too many", "field", "apiKey", "stepId", "me",
-        "retryAt", "2025-11-24T16:00:00.123Z", "attempt", 2, "durationMs", 17, "account", "id", "acct_1", "label", "Acme",
-        "warnings", "code", "limited_capability", "text", "no webhooks");
+    json_t *expected =
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s}, s:[{s:s, s:s}]}", "code",
+                  "rate_limited", "class", "transient", "httpStatus", 429, "providerCode", "slow_down",
+                  "message", "Too many", "field", "apiKey", "stepId", "me", "retryAt",
+                  "2025-11-24T16:00:00.123Z", "attempt", 2, "durationMs", 17, "account", "id", "acct_1",
+                  "label", "Acme", "warnings", "code", "limited_capability", "text", "no webhooks");
     json_t *json = result_json(&r);
     (void)state;
     assert_non_null(expected);
@@ -132,7 +135,8 @@ static void result_json_shows_every_field(void **state)
 static void result_json_leaves_out_what_is_empty(void **state)
 {
     struct result r = {.code = RESULT_OK};
-    json_t *json = result_json(&r), *expected = json_pack("{s:s, s:s, s:i}", "code", "ok", "class", "ok", "durationMs", 0);
+    json_t *json = result_json(&r),
+           *expected = json_pack("{s:s, s:s, s:i}", "code", "ok", "class", "ok", "durationMs", 0);
     (void)state;
     assert_true(json_equal(json, expected));
     json_decref(json);
@@ -141,38 +145,39 @@ static void result_json_leaves_out_what_is_empty(void **state)
 
 /* -- what a result does to the record: the table -- */
 
-/* What one result does to an active integration that was well; and when it is tested next, from when to when after
- * now, for random = 0 and for the largest. An interval is eight days here, so that it is nothing else's length. */
+/* What one result does to an active integration that was well; and when it is tested next, from when to when
+ * after now, for random = 0 and for the largest. An interval is eight days here, so that it is nothing else's
+ * length. */
 static const struct row {
     enum result_code code;
     enum integration_status status;
     enum integration_health health;
     int64_t from_ms, to_ms;
 } table[] = {
-    {RESULT_OK,                   STATUS_ACTIVE, HEALTH_OK,       6 * DAY,      8 * DAY         },
-    {RESULT_INVALID_CREDENTIALS,  STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       MINUTE * 3 / 2  },
-    {RESULT_CREDENTIALS_EXPIRED,  STATUS_ERROR,  HEALTH_DEGRADED, 6 * DAY,      8 * DAY         },
-    {RESULT_REAUTH_REQUIRED,      STATUS_ERROR,  HEALTH_DEGRADED, 6 * DAY,      8 * DAY         },
-    {RESULT_CREDENTIALS_REVOKED,  STATUS_ERROR,  HEALTH_DEGRADED, 6 * DAY,      8 * DAY         },
-    {RESULT_ACCOUNT_DISABLED,     STATUS_ERROR,  HEALTH_DEGRADED, 18 * HOUR,    DAY             },
-    {RESULT_INSUFFICIENT_SCOPE,   STATUS_ACTIVE, HEALTH_DEGRADED, 6 * DAY,      8 * DAY         },
-    {RESULT_MISCONFIGURED,        STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_UNEXPECTED_RESPONSE,  STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_RATE_LIMITED,         STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_QUOTA_EXCEEDED,       STATUS_ACTIVE, HEALTH_DEGRADED, 18 * HOUR,    DAY             },
-    {RESULT_PROVIDER_UNAVAILABLE, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_TIMEOUT,              STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_DNS_FAILURE,          STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_NETWORK_UNREACHABLE,  STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_TLS_ERROR,            STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE,       2 * MINUTE      },
-    {RESULT_BLOCKED_BY_POLICY,    STATUS_ACTIVE, HEALTH_DEGRADED, 6 * DAY,      8 * DAY         },
-    {RESULT_DECRYPT_FAILED,       STATUS_ACTIVE, HEALTH_UNKNOWN,  MINUTE,       2 * MINUTE      },
-    {RESULT_MANIFEST_INVALID,     STATUS_ACTIVE, HEALTH_UNKNOWN,  MINUTE,       2 * MINUTE      },
-    {RESULT_PLUGIN_FAILED,        STATUS_ACTIVE, HEALTH_UNKNOWN,  MINUTE,       2 * MINUTE      },
-    {RESULT_INTERNAL,             STATUS_ACTIVE, HEALTH_UNKNOWN,  MINUTE,       2 * MINUTE      },
-    {RESULT_TEST_UNAVAILABLE,     STATUS_ACTIVE, HEALTH_UNKNOWN,  -NOW,         -NOW            }, /* never */
+    {RESULT_OK, STATUS_ACTIVE, HEALTH_OK, 6 * DAY, 8 * DAY},
+    {RESULT_INVALID_CREDENTIALS, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, MINUTE * 3 / 2},
+    {RESULT_CREDENTIALS_EXPIRED, STATUS_ERROR, HEALTH_DEGRADED, 6 * DAY, 8 * DAY},
+    {RESULT_REAUTH_REQUIRED, STATUS_ERROR, HEALTH_DEGRADED, 6 * DAY, 8 * DAY},
+    {RESULT_CREDENTIALS_REVOKED, STATUS_ERROR, HEALTH_DEGRADED, 6 * DAY, 8 * DAY},
+    {RESULT_ACCOUNT_DISABLED, STATUS_ERROR, HEALTH_DEGRADED, 18 * HOUR, DAY},
+    {RESULT_INSUFFICIENT_SCOPE, STATUS_ACTIVE, HEALTH_DEGRADED, 6 * DAY, 8 * DAY},
+    {RESULT_MISCONFIGURED, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_UNEXPECTED_RESPONSE, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_RATE_LIMITED, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_QUOTA_EXCEEDED, STATUS_ACTIVE, HEALTH_DEGRADED, 18 * HOUR, DAY},
+    {RESULT_PROVIDER_UNAVAILABLE, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_TIMEOUT, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_DNS_FAILURE, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_NETWORK_UNREACHABLE, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_TLS_ERROR, STATUS_ACTIVE, HEALTH_DEGRADED, MINUTE, 2 * MINUTE},
+    {RESULT_BLOCKED_BY_POLICY, STATUS_ACTIVE, HEALTH_DEGRADED, 6 * DAY, 8 * DAY},
+    {RESULT_DECRYPT_FAILED, STATUS_ACTIVE, HEALTH_UNKNOWN, MINUTE, 2 * MINUTE},
+    {RESULT_MANIFEST_INVALID, STATUS_ACTIVE, HEALTH_UNKNOWN, MINUTE, 2 * MINUTE},
+    {RESULT_PLUGIN_FAILED, STATUS_ACTIVE, HEALTH_UNKNOWN, MINUTE, 2 * MINUTE},
+    {RESULT_INTERNAL, STATUS_ACTIVE, HEALTH_UNKNOWN, MINUTE, 2 * MINUTE},
+    {RESULT_TEST_UNAVAILABLE, STATUS_ACTIVE, HEALTH_UNKNOWN, -NOW, -NOW}, /* never */
 };
-#define ROWS (sizeof table / sizeof table[0])
+#define ROWS     (sizeof table / sizeof table[0])
 #define INTERVAL (8 * DAY)
 
 static void apply_at(struct integration *in, enum result_code code, int64_t now_ms, uint64_t random)
@@ -235,7 +240,8 @@ static void result_apply_of_a_setup_is_active_with_what_was_found(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         struct integration in = {0};
-        struct result r = {.code = codes[i], .account_id = "acct_1", .account_label = "Acme", .host = "api.example.com"};
+        struct result r = {
+            .code = codes[i], .account_id = "acct_1", .account_label = "Acme", .host = "api.example.com"};
         assert_int_equal(result_apply(&in, &r, true, NOW, INTERVAL, 0), PB_OK);
         assert_int_equal(in.status, STATUS_ACTIVE);
         assert_int_equal(in.health, i == 0 ? HEALTH_OK : HEALTH_UNKNOWN);
@@ -249,7 +255,8 @@ static void result_apply_of_a_setup_is_active_with_what_was_found(void **state)
 static void result_apply_keeps_the_account_when_a_later_test_does_not_say_it(void **state)
 {
     struct integration in = with_status(STATUS_ACTIVE);
-    struct result r = {.code = RESULT_OK, .account_id = "acct_1", .account_label = "Acme", .host = "a.example"};
+    struct result r = {
+        .code = RESULT_OK, .account_id = "acct_1", .account_label = "Acme", .host = "a.example"};
     (void)state;
     assert_int_equal(result_apply(&in, &r, false, NOW, INTERVAL, 0), PB_OK);
     apply_at(&in, RESULT_TIMEOUT, NOW + 1, 0);
@@ -339,11 +346,8 @@ static void result_apply_bad_key_flips_on_a_second_probe_after_a_minute(void **s
         int64_t after_ms;
         enum integration_status expected;
     } cases[] = {
-        {0,          STATUS_ACTIVE},
-        {1000,       STATUS_ACTIVE},
-        {MINUTE - 1, STATUS_ACTIVE},
-        {MINUTE,     STATUS_ERROR },
-        {DAY,        STATUS_ERROR },
+        {0, STATUS_ACTIVE},     {1000, STATUS_ACTIVE}, {MINUTE - 1, STATUS_ACTIVE},
+        {MINUTE, STATUS_ERROR}, {DAY, STATUS_ERROR},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -374,8 +378,13 @@ static void result_apply_bad_key_probed_often_within_a_minute_does_not_flip(void
 /* One bad probe never flips: whatever failed before for another reason confirms nothing. */
 static void result_apply_suspicion_is_confirmed_only_by_its_own_kind(void **state)
 {
-    static const enum result_code between[] = {RESULT_OK, RESULT_TIMEOUT, RESULT_RATE_LIMITED, RESULT_INTERNAL,
-                                               RESULT_MISCONFIGURED, RESULT_TEST_UNAVAILABLE, RESULT_INSUFFICIENT_SCOPE};
+    static const enum result_code between[] = {RESULT_OK,
+                                               RESULT_TIMEOUT,
+                                               RESULT_RATE_LIMITED,
+                                               RESULT_INTERNAL,
+                                               RESULT_MISCONFIGURED,
+                                               RESULT_TEST_UNAVAILABLE,
+                                               RESULT_INSUFFICIENT_SCOPE};
     (void)state;
     for (size_t i = 0; i < sizeof between / sizeof between[0]; i++) {
         struct integration in = with_status(STATUS_ACTIVE);
@@ -400,19 +409,17 @@ static void result_apply_configuration_flips_after_three_failures_over_a_day(voi
         int64_t apart_ms;
         enum integration_status expected;
     } cases[] = {
-        {1,   DAY,         STATUS_ACTIVE},
-        {2,   2 * DAY,     STATUS_ACTIVE}, /* long, but only two */
-        {3,   DAY / 2,     STATUS_ERROR },
-        {3,   DAY / 2 - 1, STATUS_ACTIVE}, /* three, but not over a day */
-        {100, MINUTE,      STATUS_ACTIVE},
-        {5,   6 * HOUR,    STATUS_ERROR },
+        {1, DAY, STATUS_ACTIVE},      {2, 2 * DAY, STATUS_ACTIVE},     /* long, but only two */
+        {3, DAY / 2, STATUS_ERROR},   {3, DAY / 2 - 1, STATUS_ACTIVE}, /* three, but not over a day */
+        {100, MINUTE, STATUS_ACTIVE}, {5, 6 * HOUR, STATUS_ERROR},
     };
     static const enum result_code codes[] = {RESULT_MISCONFIGURED, RESULT_UNEXPECTED_RESPONSE};
     (void)state;
     for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
         struct integration in = with_status(STATUS_ACTIVE);
         for (int n = 0; n < cases[i / 2].count; n++)
-            apply_at(&in, codes[(i + (size_t)n) % 2], NOW + n * cases[i / 2].apart_ms, 0); /* of either code */
+            apply_at(&in, codes[(i + (size_t)n) % 2], NOW + n * cases[i / 2].apart_ms,
+                     0); /* of either code */
         if (in.status != cases[i / 2].expected)
             fail_msg("%d failures, %lld ms apart", cases[i / 2].count, (long long)cases[i / 2].apart_ms);
         integration_fini(&in);
@@ -472,9 +479,9 @@ static void result_apply_waits_as_long_as_the_provider_asks(void **state)
         int64_t retry_after_ms, from_ms, to_ms;
     } cases[] = {
         {5 * HOUR, 5 * HOUR, 5 * HOUR + MINUTE},
-        {1,        1,        1 + MINUTE       },
-        {0,        MINUTE,   2 * MINUTE       }, /* it did not say, or it is past */
-        {-HOUR,    MINUTE,   2 * MINUTE       },
+        {1, 1, 1 + MINUTE},
+        {0, MINUTE, 2 * MINUTE}, /* it did not say, or it is past */
+        {-HOUR, MINUTE, 2 * MINUTE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -482,7 +489,8 @@ static void result_apply_waits_as_long_as_the_provider_asks(void **state)
             struct integration in = with_status(STATUS_ACTIVE);
             struct result r = {.code = RESULT_RATE_LIMITED, .retry_at_ms = NOW + cases[i].retry_after_ms};
             assert_int_equal(result_apply(&in, &r, false, NOW, INTERVAL, random), PB_OK);
-            assert_in_range((uint64_t)(in.next_validation_ms - NOW), (uint64_t)cases[i].from_ms, (uint64_t)cases[i].to_ms);
+            assert_in_range((uint64_t)(in.next_validation_ms - NOW), (uint64_t)cases[i].from_ms,
+                            (uint64_t)cases[i].to_ms);
             integration_fini(&in);
         }
     }

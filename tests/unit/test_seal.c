@@ -148,7 +148,8 @@ static void seal_inbound_is_denied_when_any_byte_is_changed_or_missing(void **st
 /* Keys are rotated while jobs wait: what was sealed to the old one must open still. */
 static void seal_inbound_opens_with_any_key_of_the_ring(void **state)
 {
-    struct keyring *old = ring_of(state, KEY_1), *both = ring_of(state, KEY_1 KEY_2), *other = ring_of(state, KEY_2);
+    struct keyring *old = ring_of(state, KEY_1), *both = ring_of(state, KEY_1 KEY_2),
+                   *other = ring_of(state, KEY_2);
     struct credentials c = some_credentials(), back = {0};
     uint8_t *sealed = NULL;
     size_t len = 0;
@@ -175,9 +176,9 @@ static void open_plain(struct keyring *ring, const char *plain, size_t len, pb_e
     credentials_fini(&back);
 }
 
-#define HEAD                                                                                                           \
-    "\x84\xa6tenant\xa4"                                                                                               \
-    "acme\xa4type\xa6stripe\xabintegration\xc4\x10\1\2\3\0\0\0\0\0\0\0\0\0\0\0\0\0\xa6"                                \
+#define HEAD                                                                                                 \
+    "\x84\xa6tenant\xa4"                                                                                     \
+    "acme\xa4type\xa6stripe\xabintegration\xc4\x10\1\2\3\0\0\0\0\0\0\0\0\0\0\0\0\0\xa6"                      \
     "fields"
 
 static void seal_inbound_is_denied_when_the_plaintext_is_malformed(void **state)
@@ -347,7 +348,8 @@ static pb_err there_and_back(struct keyring *ring, const struct credentials *c)
     struct credentials back = {0};
     uint8_t *sealed = NULL;
     size_t len = 0;
-    pb_err err = seal_store(ring, &owner, c, &box), in = seal_inbound(keyring_public(ring), &owner, c, &sealed, &len);
+    pb_err err = seal_store(ring, &owner, c, &box),
+           in = seal_inbound(keyring_public(ring), &owner, c, &sealed, &len);
     assert_int_equal(err, in);
     if (!err) {
         assert_int_equal(seal_open_stored(ring, &owner, &box, &back), PB_OK);
@@ -383,16 +385,16 @@ static void seal_refuses_what_it_could_not_open_again(void **state)
         size_t count, len;
         pb_err expected;
     } cases[] = {
-        {0,                        0,                          PB_OK     },
-        {1,                        LIMIT_CREDENTIAL_BYTES,     PB_OK     },
-        {1,                        LIMIT_CREDENTIAL_BYTES + 1, PB_E_LIMIT},
-        {LIMIT_PACKAGE_FIELDS,     1,                          PB_OK     },
-        {LIMIT_PACKAGE_FIELDS + 1, 1,                          PB_E_LIMIT},
-        {4,                        LIMIT_CREDENTIAL_BYTES,     PB_OK     },
-        {7,                        LIMIT_CREDENTIAL_BYTES,     PB_OK     },
-        {8,                        16340,                      PB_OK     },
-        {8,                        16375,                      PB_E_LIMIT},
-        {8,                        LIMIT_CREDENTIAL_BYTES,     PB_E_LIMIT},
+        {0, 0, PB_OK},
+        {1, LIMIT_CREDENTIAL_BYTES, PB_OK},
+        {1, LIMIT_CREDENTIAL_BYTES + 1, PB_E_LIMIT},
+        {LIMIT_PACKAGE_FIELDS, 1, PB_OK},
+        {LIMIT_PACKAGE_FIELDS + 1, 1, PB_E_LIMIT},
+        {4, LIMIT_CREDENTIAL_BYTES, PB_OK},
+        {7, LIMIT_CREDENTIAL_BYTES, PB_OK},
+        {8, 16340, PB_OK},
+        {8, 16375, PB_E_LIMIT},
+        {8, LIMIT_CREDENTIAL_BYTES, PB_E_LIMIT},
     };
     struct keyring *ring = ring_of(state, KEY_1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

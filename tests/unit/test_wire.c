@@ -150,16 +150,11 @@ static const struct example {
     enum wire_kind kind;
     pb_err (*pack)(struct buf *out);
 } examples[] = {
-    {"hello",   WIRE_HELLO,   pack_hello       },
-    {"welcome", WIRE_WELCOME, pack_welcome     },
-    {"refused", WIRE_REFUSED, pack_refused     },
-    {"restart", WIRE_RESTART, wire_pack_restart},
-    {"sealed",  WIRE_SEALED,  pack_sealed      },
-    {"join",    WIRE_JOIN,    pack_join        },
-    {"joined",  WIRE_JOINED,  pack_joined      },
-    {"jobs",    WIRE_JOBS,    pack_jobs        },
-    {"report",  WIRE_REPORT,  pack_report      },
-    {"leave",   WIRE_LEAVE,   wire_pack_leave  },
+    {"hello", WIRE_HELLO, pack_hello},       {"welcome", WIRE_WELCOME, pack_welcome},
+    {"refused", WIRE_REFUSED, pack_refused}, {"restart", WIRE_RESTART, wire_pack_restart},
+    {"sealed", WIRE_SEALED, pack_sealed},    {"join", WIRE_JOIN, pack_join},
+    {"joined", WIRE_JOINED, pack_joined},    {"jobs", WIRE_JOBS, pack_jobs},
+    {"report", WIRE_REPORT, pack_report},    {"leave", WIRE_LEAVE, wire_pack_leave},
 };
 #define EXAMPLES (sizeof examples / sizeof examples[0])
 
@@ -251,7 +246,8 @@ static void wire_sealed_keeps_every_field(void **state)
     assert_memory_equal(m.sealed.session, s.session, sizeof s.session);
     assert_true(m.sealed.counter == UINT64_MAX);
     assert_bytes(m.sealed.box, s.box);
-    assert_in_range((uintptr_t)m.sealed.box.data, (uintptr_t)b.data, (uintptr_t)(b.data + b.len)); /* not copied */
+    assert_in_range((uintptr_t)m.sealed.box.data, (uintptr_t)b.data,
+                    (uintptr_t)(b.data + b.len)); /* not copied */
     wire_fini(&m);
     buf_fini(&b);
 }
@@ -656,8 +652,8 @@ static void wire_read_takes_as_many_entries_as_a_batch_may_have(void **state)
     assert_int_equal(jobs_with(0, LIMIT_BATCH_ENTRIES + 1), PB_E_INVALID);
 }
 
-/* A worker says hello again with everything that it holds and that is not settled: four times its capacity and
- * more. That must be readable. */
+/* A worker says hello again with everything that it holds and that is not settled: four times its capacity
+ * and more. That must be readable. */
 static void wire_join_can_list_all_that_a_worker_may_hold(void **state)
 {
     const size_t count = 5 * LIMIT_CAPACITY;
