@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,6 +231,34 @@ static void on_committed(void *arg, struct store_op *op, pb_err err)
 
 static void set_seal_key(struct broker *b, const uint8_t key[SEAL_PUBLIC_BYTES]);
 
+static bool is_text(struct wire_text t, const char *text)
+{
+    return t.len == strlen(text) && memcmp(t.data, text, t.len) == 0;
+}
+
+/* A worker without a package, or with another version of it, is no reason to refuse it: packages are updated
+ * one worker at a time. But whoever wonders about failing tests must find this in the log. */
+static void compare_packages(const struct broker *b, const struct wire_join *join)
+{
+    char worker[LIMIT_WORKER_NAME + 1];
+    snprintf(worker, sizeof worker, "%.*s", (int)join->name.len, join->name.data);
+    for (size_t i = 0; i < manifests_count(b->types); i++) {
+        const struct manifest *m = manifests_at(b->types, i);
+        size_t k = 0;
+        while (k < join->type_count && !is_text(join->types[k].type, m->type))
+            k++;
+        if (k < join->type_count && is_text(join->types[k].hash, m->hash))
+            continue;
+        log_line(
+            &b->log, LOG_WARN,
+            "a worker's packages are not the broker's: its tests of this type fail or differ; give both the "
+            "same --manifests and start the worker again",
+            "worker", worker, "type", m->type, "package", k == join->type_count ? "missing" : "differs",
+            NULL);
+        return; /* the first one is enough */
+    }
+}
+
 static pb_err on_joined(void *arg, links_session session, const struct wire_join *join, struct pb_why *why)
 {
     struct broker *b = arg;
@@ -238,8 +267,15 @@ static pb_err on_joined(void *arg, links_session session, const struct wire_join
         return pb_fail(why, PB_E_DENIED, "keyring",
                        "this worker's keyring is not the one of the workers that are here already; "
                        "give every worker the same keyring file");
+    if (!same && b->have_seal_key)
+        log_line(
+            &b->log, LOG_WARN,
+            "the workers' keyring is another one than before: credentials that were stored with the old one "
+            "cannot be opened; if that is not meant, give the workers the old keyring file again",
+            NULL);
     if (!same)
         set_seal_key(b, join->seal_key);
+    compare_packages(b, join);
     effects_step(b, &(struct board_event){.kind = BOARD_JOIN, .session = session});
     for (size_t i = 0; i < join->held_count; i++) {
         struct board_event held = {

@@ -80,33 +80,40 @@ static void ring(const struct journal *j)
 static void pause_after_failure(struct journal *j)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until); /* a wall clock that is set back would make it hours */
     until.tv_sec += RETRY_SECONDS;
     while (!j->closing && pthread_cond_timedwait(&j->work, &j->lock, &until) == 0)
         ;
 }
 
-/* Takes up to LIMIT_COMMIT_OPS of what waits; false when there is nothing left and the journal closes. */
+/* Takes up to LIMIT_COMMIT_OPS of what waits, or nothing when it is time to see whether a store that failed
+ * is well again; false when there is nothing left and the journal closes. */
 static bool take_group(struct journal *j, struct queue *group)
 {
     pthread_mutex_lock(&j->lock);
-    if (j->failing && j->waiting.head)
+    if (j->failing)
         pause_after_failure(j);
-    while (!j->waiting.head && !j->closing)
+    while (!j->waiting.head && !j->closing && !j->failing)
         pthread_cond_wait(&j->work, &j->lock);
     while (j->waiting.head && group->count < LIMIT_COMMIT_OPS)
         queue_push(group, queue_pop(&j->waiting));
+    bool over = j->closing && !group->head;
     pthread_mutex_unlock(&j->lock);
-    return group->head;
+    return !over;
 }
 
 static pb_err commit_group(struct journal *j, const struct queue *group)
 {
-    struct store_op *ops[LIMIT_COMMIT_OPS];
+    /* Where nobody sends work to a broker that is not ready, only a write of its own shows that it is again.
+     */
+    struct store_op *ops[LIMIT_COMMIT_OPS],
+        probe = {.kind = STORE_SET_META, .meta_key = "probe", .meta_value = "written after a failure"};
     struct pb_why why = {0};
     size_t count = 0;
     for (struct entry *e = group->head; e; e = e->next)
         ops[count++] = e->op;
+    if (count == 0)
+        ops[count++] = &probe;
     pb_err err = store_commit(j->store, ops, count, &why);
     if (err && !j->failing)
         log_why(j->log, LOG_ERROR,
@@ -123,7 +130,8 @@ static void sort_failed(struct journal *j, struct queue *group, pb_err err)
     queue_init(&keep);
     for (struct entry *e; (e = queue_pop(group));) {
         bool back = e->op->kind == STORE_APPEND_JOB || j->closing;
-        e->err = j->closing ? PB_E_CLOSED : err;
+        if (back) /* what is kept has failed only once it is given back */
+            e->err = j->closing ? PB_E_CLOSED : err;
         queue_push(back ? &j->finished : &keep, e);
     }
     queue_move(&j->waiting, &keep);
@@ -160,12 +168,16 @@ static void *run(void *arg)
 
 pb_err journal_open(struct store *store, const struct log *log, struct journal **out, struct pb_why *why)
 {
+    pthread_condattr_t monotonic;
     struct journal *j = calloc(1, sizeof *j);
     if (!j)
         return PB_E_MEMORY;
     *j = (struct journal){.store = store, .log = log};
     pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->work, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&j->work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     queue_init(&j->waiting);
     queue_init(&j->finished);
     j->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

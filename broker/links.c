@@ -296,7 +296,10 @@ static void join(struct links *l, struct session *s, const struct wire_join *joi
 {
     struct pb_why why = {0};
     remember_worker(s, join);
-    pb_err err = open_session_sockets(l, s, &why);
+    pb_err err = l->joined < LIMIT_SESSIONS ? PB_OK /* at the hello there was room */
+                                            : pb_fail(&why, PB_E_BUSY, "sessions", "the broker is full");
+    if (!err)
+        err = open_session_sockets(l, s, &why);
     if (!err)
         err = answer_join(l, s);
     if (!err)

@@ -14,6 +14,7 @@
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/config.h"
+#include "common/process.h"
 #include "common/secret.h"
 #include "common/store.h"
 
@@ -23,6 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define END_MS 2000 /* for what is left when all is done */
 
 #define AT(field) offsetof(struct broker_settings, field)
 
@@ -270,6 +273,7 @@ int main(int argc, char **argv)
         log_why(&b.log, LOG_ERROR, "cannot start", err, &why);
     }
     close_parts(&b);
+    process_end_within(END_MS, err ? 1 : 0);
     sodium_memzero(psk, sizeof psk);
     config_fini(&program, &b.settings);
     return err ? 1 : 0;

@@ -5,6 +5,7 @@
 #include "broker/journal.h"
 #include "broker/links.h"
 #include "broker/reader.h"
+#include "common/clock.h"
 #include "common/integration.h"
 #include "common/limits.h"
 
@@ -146,6 +147,7 @@ static void fail_missing(struct payloads *p, const struct board_effect *d)
     }
     op->job.id = d->job;
     op->job.state = JOB_FAILED;
+    op->job.finished_at_ms = clock_wall_ms();
     come_back(p, d, OUTCOME_FAILED, op);
 }
 

@@ -2,10 +2,11 @@
  * of each session (common/push.h). Knows addresses and bytes, not messages. On the loop's thread; nothing
  * blocks.
  *
- * On one machine (ipc) two faults of NNG 1.5.2 are lived with here. A peer that breaks its handshake off can
- * end a listener's accepting for good: so each session has a listener of its own for its reports, and the
- * members' one is made anew when nothing has come for a while. And a listener that is closed too early leaks
- * (common/push.h): so jobs sockets are retired before they are closed. */
+ * Faults of NNG 1.5.2 are lived with here. On one machine (ipc) a peer that breaks its handshake off can end
+ * a listener's accepting for good: so each session has a listener of its own for its reports, and the
+ * members' one is asked by the broker itself when nobody else has for a while, and made anew if it does not
+ * answer. What receives is closed only when its peers have gone (common/limbo.h), and a jobs socket is
+ * retired before it is closed (common/push.h). */
 #ifndef PB_SOCKETS_H
 #define PB_SOCKETS_H
 

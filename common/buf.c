@@ -146,6 +146,18 @@ void buf_utf8(struct buf *b, const char *text, size_t len)
     }
 }
 
+bool buf_is_utf8(const char *text, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    for (size_t i = 0; i < len;) {
+        size_t run = utf8_sequence(at + i, len - i);
+        if (run == 0)
+            return false;
+        i += run;
+    }
+    return true;
+}
+
 char *buf_take(struct buf *b, size_t *len)
 {
     char *data = NULL;

@@ -26,6 +26,8 @@ void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(pr
 void buf_json_escape(struct buf *b, const char *text, size_t len);
 /* Appends text, with bytes that are not UTF-8 as U+FFFD. */
 void buf_utf8(struct buf *b, const char *text, size_t len);
+/* Would buf_utf8() leave text as it is? */
+bool buf_is_utf8(const char *text, size_t len);
 /* The bytes as a string, owned by the caller (free); NULL if the buffer failed. The buffer is empty after. */
 char *buf_take(struct buf *b, size_t *len);
 /* The bytes as a string, lent until the next call; "" while empty. */

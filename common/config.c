@@ -151,14 +151,44 @@ static int on_ini(void *arg, const char *section, const char *name, const char *
     return l->err == PB_OK;
 }
 
+/* The file as inih reads it, line by line. Read by fgets(), what stands behind a NUL would be lost, the rest of
+ * a long line would count as the next one, and an indented line as a further value of the option above it. */
+struct lines {
+    FILE *f;
+    int number;
+    const char *fault; /* of that line; NULL: none so far */
+};
+
+static char *read_line(char *line, int size, void *arg)
+{
+    struct lines *in = arg;
+    int len = 0, c = getc(in->f);
+    in->number++;
+    while (c == ' ' || c == '\t')
+        c = getc(in->f);
+    for (; c != EOF && c != '\n' && c != 0 && len < size - 1; c = getc(in->f))
+        line[len++] = (char)c;
+    line[len] = 0;
+    if (c != EOF && c != '\n')
+        in->fault = c ? "is too long; a list may be given on several lines" : "has a NUL in it";
+    return in->fault || (c == EOF && len == 0) ? NULL : line;
+}
+
 static pb_err load_file(const struct program *p, const char *file, void *settings, struct pb_why *why)
 {
     struct loading l = {.program = p, .settings = settings, .file = file, .why = why};
-    int line = ini_parse(file, on_ini, &l);
-    if (line == -1)
+    struct lines in = {.f = fopen(file, "re")};
+    if (!in.f)
         return pb_fail(why, PB_E_IO, file, "the configuration cannot be opened: %s", strerror(errno));
+    int line = ini_parse_stream(read_line, &in, on_ini, &l);
+    bool broken = ferror(in.f);
+    fclose(in.f);
     if (l.err)
         return l.err;
+    if (broken)
+        return pb_fail(why, PB_E_IO, file, "the configuration cannot be read");
+    if (in.fault)
+        return pb_fail(why, PB_E_INVALID, file, "line %d %s", in.number, in.fault);
     return line ? pb_fail(why, PB_E_INVALID, file, "line %d is neither a [section] nor NAME = VALUE", line)
                 : PB_OK;
 }

@@ -139,13 +139,15 @@ static bool is_known(const struct keyring *ring, const char *kid)
     return false;
 }
 
-static pb_err take_line(struct keyring *ring, const char *line, const char *path, int number,
+static pb_err take_line(struct keyring *ring, const char line[LINE_BYTES], const char *path, int number,
                         struct pb_why *why)
 {
     char at[192];
     snprintf(at, sizeof at, "%.170s:%d", path, number);
     if (strlen(line) == LINE_BYTES - 1 && line[LINE_BYTES - 2] != '\n')
         return pb_fail(why, PB_E_LIMIT, at, "is longer than %d bytes", LINE_BYTES - 2);
+    if (memrchr(line, 0, LINE_BYTES) != line + strlen(line)) /* what is behind it would go unread */
+        return pb_fail(why, PB_E_INVALID, at, "has a NUL in it");
     if (line[0] == '#' || line[strspn(line, " \t\r\n")] == 0)
         return PB_OK;
     if (ring->count == KEYRING_KEYS_MAX)
@@ -159,11 +161,17 @@ static pb_err take_line(struct keyring *ring, const char *line, const char *path
     return PB_OK;
 }
 
+static bool next_line(char line[LINE_BYTES], FILE *f)
+{
+    memset(line, '#', LINE_BYTES); /* so that the last NUL in it is the one that fgets() puts */
+    return fgets(line, LINE_BYTES, f);
+}
+
 static pb_err take_lines(struct keyring *ring, FILE *f, const char *path, struct pb_why *why)
 {
     char line[LINE_BYTES];
     pb_err err = PB_OK;
-    for (int number = 1; !err && fgets(line, sizeof line, f); number++)
+    for (int number = 1; !err && next_line(line, f); number++)
         err = take_line(ring, line, path, number, why);
     sodium_memzero(line, sizeof line);
     if (!err && ferror(f))

@@ -71,8 +71,8 @@
 #define LIMIT_RETIRED        1024 /* sockets of sessions that are over, not closed yet */
 #define LIMIT_HELLO_MS       5000
 #define LIMIT_HELLO_REFUSALS 20   /* a second; what is over is dropped unanswered */
+#define LIMIT_LIMBO          64   /* sockets left unread until they can be closed */
 #define LIMIT_CAPACITY       4096 /* attempts one worker may hold */
-#define LIMIT_SEND_QUEUE     4096 /* entries waiting for a slow session */
 
 /* board and journal */
 #define LIMIT_JOBS_LIVE           2000000

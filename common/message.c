@@ -109,10 +109,16 @@ pb_err message_scan(const uint8_t *bytes, size_t len)
 
 /* -- unpacking -- */
 
+/* An empty string's pointer may be NULL, which memcmp() must not get. */
+static bool is_key(const msgpack_object *o, const char *text, size_t len)
+{
+    return o->type == MSGPACK_OBJECT_STR && o->via.str.size == len &&
+           (len == 0 || memcmp(o->via.str.ptr, text, len) == 0);
+}
+
 static bool same_key(const msgpack_object *a, const msgpack_object *b)
 {
-    return a->type == MSGPACK_OBJECT_STR && b->type == MSGPACK_OBJECT_STR &&
-           a->via.str.size == b->via.str.size && memcmp(a->via.str.ptr, b->via.str.ptr, a->via.str.size) == 0;
+    return b->type == MSGPACK_OBJECT_STR && is_key(a, b->via.str.ptr, b->via.str.size);
 }
 
 /* Maps here have a few keys, so comparing each with each is cheap; a long one is refused. */
@@ -171,7 +177,7 @@ const msgpack_object *message_get(const msgpack_object *map, const char *key)
         return NULL;
     for (uint32_t i = 0; i < map->via.map.size; i++) {
         const msgpack_object_kv *kv = &map->via.map.ptr[i];
-        if (kv->key.via.str.size == len && memcmp(kv->key.via.str.ptr, key, len) == 0)
+        if (is_key(&kv->key, key, len))
             return &kv->val;
     }
     return NULL;
@@ -205,7 +211,8 @@ bool message_bool(const msgpack_object *o, bool *out)
 
 bool message_str(const msgpack_object *o, size_t max_len, const char **out, size_t *len)
 {
-    if (!o || o->type != MSGPACK_OBJECT_STR || o->via.str.size > max_len)
+    if (!o || o->type != MSGPACK_OBJECT_STR || o->via.str.size > max_len ||
+        !buf_is_utf8(o->via.str.ptr, o->via.str.size))
         return false;
     *out = o->via.str.ptr;
     *len = o->via.str.size;

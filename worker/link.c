@@ -1,6 +1,7 @@
 #include "worker/link.h"
 
 #include "common/channel.h"
+#include "common/limbo.h"
 #include "common/limits.h"
 #include "common/push.h"
 
@@ -22,6 +23,7 @@
 #define ADDRESS_BYTES    256
 #define HELLO_TIMEOUT_MS 5000
 #define HELLO_RESEND_MS  1000
+#define ANSWERED_MS      1000 /* within which the last answer has come, or none will */
 #define RETRY_MIN_MS     100
 #define RETRY_MAX_MS     3000
 #define UNSETTLED_FACTOR 4 /* no new work while this many times the capacity waits to be settled */
@@ -48,7 +50,9 @@ struct link {
     int epoll_fd, bell_fd;
     nng_socket members, jobs;
     bool members_open, jobs_open;
+    struct limbo limbo;
     atomic_bool jobs_dead;
+    atomic_int jobs_id; /* of the jobs socket in use; 0: none */
     struct push *reports;
     struct channel_hello hello;
     struct channel channel;
@@ -94,7 +98,7 @@ static void close_members(struct link *l)
         return;
     unwatch_socket(l, l->members, NNG_OPT_RECVFD);
     unwatch_socket(l, l->members, NNG_OPT_SENDFD);
-    nng_close(l->members);
+    limbo_add(&l->limbo, l->members, l->now_ms + ANSWERED_MS);
     l->members_open = false;
 }
 
@@ -102,7 +106,8 @@ static void close_session(struct link *l)
 {
     if (l->jobs_open) {
         unwatch_socket(l, l->jobs, NNG_OPT_RECVFD);
-        nng_close(l->jobs);
+        atomic_store(&l->jobs_id, 0);
+        limbo_add(&l->limbo, l->jobs, l->now_ms + 2 * (uint64_t)l->beat_ms); /* pings come with each beat */
         l->jobs_open = false;
     }
     push_close(l->reports);
@@ -113,9 +118,10 @@ static void close_session(struct link *l)
 
 static void on_jobs_pipe_gone(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
-    (void)pipe;
     (void)event;
     struct link *l = arg;
+    if (nng_socket_id(nng_pipe_socket(pipe)) != atomic_load(&l->jobs_id))
+        return; /* of a session before */
     atomic_store(&l->jobs_dead, true);
     ring(l);
 }
@@ -284,6 +290,7 @@ static int dial_jobs(struct link *l)
         return rv;
     l->jobs_open = true;
     atomic_store(&l->jobs_dead, false);
+    atomic_store(&l->jobs_id, nng_socket_id(l->jobs));
     rv = nng_socket_set_size(l->jobs, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES);
     if (rv == 0)
         rv = nng_pipe_notify(l->jobs, NNG_PIPE_EV_REM_POST, on_jobs_pipe_gone, l);
@@ -601,9 +608,8 @@ static uint64_t tick_joined(struct link *l)
     return beat_ms < lease_ms ? beat_ms : lease_ms;
 }
 
-uint64_t link_tick(struct link *l, uint64_t now_ms)
+static uint64_t tick_state(struct link *l, uint64_t now_ms)
 {
-    l->now_ms = now_ms;
     if (l->state == AWAY && now_ms >= l->retry_ms)
         call(l);
     if (l->state != AWAY && l->state != JOINED && now_ms >= l->called_ms + HELLO_TIMEOUT_MS) {
@@ -615,6 +621,13 @@ uint64_t link_tick(struct link *l, uint64_t now_ms)
     if (l->state == JOINED)
         return tick_joined(l);
     return l->state == AWAY ? l->retry_ms : l->called_ms + HELLO_TIMEOUT_MS;
+}
+
+uint64_t link_tick(struct link *l, uint64_t now_ms)
+{
+    l->now_ms = now_ms;
+    uint64_t state_ms = tick_state(l, now_ms), limbo_ms = limbo_tick(&l->limbo, now_ms);
+    return state_ms < limbo_ms ? state_ms : limbo_ms;
 }
 
 /* -- outcomes -- */
@@ -712,6 +725,7 @@ void link_close(struct link *l)
         free(h->bytes);
         free(h);
     }
+    limbo_fini(&l->limbo);
     sodium_memzero(&l->hello, sizeof l->hello);
     buf_fini(&l->unsent_frame);
     if (l->bell_fd >= 0)

@@ -33,6 +33,7 @@ struct link_events {
 pb_err link_open(const struct link_settings *settings, const struct log *log,
                  const struct link_events *events, void *arg, struct link **out,
                  struct pb_why *why) PB_CHECKED;
+/* Its NNG sockets end with the process (process_end_within). */
 void link_close(struct link *l);
 
 int link_fd(const struct link *l);

@@ -3,6 +3,7 @@
 #include "common/config.h"
 #include "common/keyring.h"
 #include "common/manifest.h"
+#include "common/process.h"
 #include "common/secret.h"
 #include "worker/link.h"
 #include "worker/loop.h"
@@ -16,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define END_MS 2000 /* for what is left when all is done */
 
 struct worker_settings {
     char *broker, *cluster_secret, *keyring, *manifests, *name, *ca_file, *log_format;
@@ -189,6 +192,7 @@ int main(int argc, char **argv)
         log_why(&w.log, LOG_ERROR, "cannot run", err, &why);
     else
         log_line(&w.log, LOG_INFO, "stopped", "worker", w.name, NULL);
+    process_end_within(END_MS, err ? 1 : 0);
     close_parts(&w);
     config_fini(&program, &w.settings);
     curl_global_cleanup();

@@ -205,5 +205,8 @@ int suite_run(const struct suite_subject *subject)
     count = add_part(tests, count, &suite_jobs, &s);
     count = add_part(tests, count, &suite_changes, &s);
     count = add_part(tests, count, &suite_reads, &s);
+    assert_true(count + subject->own_count <= TESTS_MAX);
+    for (size_t i = 0; i < subject->own_count; i++)
+        tests[count++] = subject->own[i];
     return _cmocka_run_group_tests(subject->name, tests, count, NULL, NULL);
 }

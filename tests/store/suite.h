@@ -3,6 +3,8 @@
 #ifndef PB_TESTS_STORE_SUITE_H
 #define PB_TESTS_STORE_SUITE_H
 
+#include <stddef.h>
+
 #define SUITE_URL_BYTES 256
 
 struct suite_subject {
@@ -10,6 +12,8 @@ struct suite_subject {
     /* Writes the URL of a store that does not exist or is empty; another one at each call. */
     void (*fresh)(void *arg, char url[SUITE_URL_BYTES]);
     void *arg;
+    const struct CMUnitTest *own; /* tests of this implementation alone, run in the same group */
+    size_t own_count;
 };
 
 /* Runs all tests, each on a store of its own. Gives the number of those that failed. */

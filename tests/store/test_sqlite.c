@@ -27,21 +27,6 @@ static void fresh(void *arg, char url[SUITE_URL_BYTES])
     snprintf(url, SUITE_URL_BYTES, "sqlite:%s/%d.db", p->scratch.folder, p->count++);
 }
 
-static int start(void **state)
-{
-    static struct place p;
-    p = (struct place){0};
-    scratch_open(&p.scratch);
-    *state = &p;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(&((struct place *)*state)->scratch);
-    return 0;
-}
-
 static const struct scratch *folder(void **state)
 {
     return &((struct place *)*state)->scratch;
@@ -267,10 +252,11 @@ static struct store *open_on_counting_disk(void **state, const char *name)
     return opened(url_of(state, name, url), false);
 }
 
-static void close_counting_disk(struct store *s)
+/* After such a test, passed or not: the others use the usual disk. */
+static int unplug(void **state)
 {
-    store_close(s);
-    sqlite3_vfs_unregister(&disk.layer);
+    (void)state;
+    return sqlite3_vfs_unregister(&disk.layer);
 }
 
 /* Killing a process proves nothing here, since the system keeps what was written: so the syncs are counted.
@@ -283,7 +269,7 @@ static void sqlite_syncs_every_commit(void **state)
         set_meta(s, "k", "v");
         assert_true(disk.syncs >= 1);
     }
-    close_counting_disk(s);
+    store_close(s);
 }
 
 static void sqlite_full_disk_undoes_the_commit_and_says_what_to_do(void **state)
@@ -302,7 +288,7 @@ static void sqlite_full_disk_undoes_the_commit_and_says_what_to_do(void **state)
     disk.full = false;
     assert_int_equal(store_commit(s, ops, 1, &why), PB_OK); /* and so do writes, when there is room */
     expect_meta(s, "k", "new");
-    close_counting_disk(s);
+    store_close(s);
 }
 
 static void sqlite_failed_sync_fails_the_commit(void **state)
@@ -314,7 +300,7 @@ static void sqlite_failed_sync_fails_the_commit(void **state)
     disk.broken = true;
     assert_int_equal(store_commit(s, ops, 1, &why), PB_E_STORE);
     disk.broken = false;
-    close_counting_disk(s);
+    store_close(s);
 }
 
 static void copy_file(void **state, const char *from, const char *to)
@@ -463,36 +449,33 @@ static void sqlite_finished_jobs_leave_no_payload_behind(void **state)
     free(bytes);
 }
 
-static int suite(void)
+int main(void)
 {
     struct place p = {0};
+#define OWN(test)           cmocka_unit_test_prestate(test, &p)
+#define OWN_ON_A_DISK(test) cmocka_unit_test_prestate_setup_teardown(test, NULL, unplug, &p)
+    const struct CMUnitTest own[] = {
+        OWN(sqlite_open_says_what_is_wrong_with_the_place),
+        OWN(sqlite_open_refuses_urls_it_does_not_know),
+        OWN(sqlite_open_refuses_a_path_that_is_too_long),
+        OWN(sqlite_open_refuses_what_is_no_database),
+        OWN(sqlite_open_refuses_a_newer_schema),
+        OWN(sqlite_reader_needs_the_tables),
+        OWN(sqlite_open_lets_one_writer_in),
+        OWN(sqlite_files_are_private),
+        OWN_ON_A_DISK(sqlite_syncs_every_commit),
+        OWN_ON_A_DISK(sqlite_full_disk_undoes_the_commit_and_says_what_to_do),
+        OWN_ON_A_DISK(sqlite_failed_sync_fails_the_commit),
+        OWN(sqlite_data_survives_a_writer_that_was_never_closed),
+        OWN(sqlite_checkpoints_when_it_is_closed),
+        OWN(sqlite_damage_is_an_error_that_says_what_to_do),
+        OWN(sqlite_tombstones_are_purged_after_seven_days),
+        OWN(sqlite_finished_jobs_leave_no_payload_behind),
+    };
+    const struct suite_subject subject = {
+        .name = "sqlite", .fresh = fresh, .arg = &p, .own = own, .own_count = sizeof own / sizeof own[0]};
     scratch_open(&p.scratch);
-    const struct suite_subject subject = {.name = "sqlite", .fresh = fresh, .arg = &p};
     int failed = suite_run(&subject);
     scratch_close(&p.scratch);
     return failed;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sqlite_open_says_what_is_wrong_with_the_place),
-        cmocka_unit_test(sqlite_open_refuses_urls_it_does_not_know),
-        cmocka_unit_test(sqlite_open_refuses_a_path_that_is_too_long),
-        cmocka_unit_test(sqlite_open_refuses_what_is_no_database),
-        cmocka_unit_test(sqlite_open_refuses_a_newer_schema),
-        cmocka_unit_test(sqlite_reader_needs_the_tables),
-        cmocka_unit_test(sqlite_open_lets_one_writer_in),
-        cmocka_unit_test(sqlite_files_are_private),
-        cmocka_unit_test(sqlite_syncs_every_commit),
-        cmocka_unit_test(sqlite_full_disk_undoes_the_commit_and_says_what_to_do),
-        cmocka_unit_test(sqlite_failed_sync_fails_the_commit),
-        cmocka_unit_test(sqlite_data_survives_a_writer_that_was_never_closed),
-        cmocka_unit_test(sqlite_checkpoints_when_it_is_closed),
-        cmocka_unit_test(sqlite_damage_is_an_error_that_says_what_to_do),
-        cmocka_unit_test(sqlite_tombstones_are_purged_after_seven_days),
-        cmocka_unit_test(sqlite_finished_jobs_leave_no_payload_behind),
-    };
-    int failed = cmocka_run_group_tests_name("sqlite's own", tests, start, stop);
-    return failed + suite();
 }

@@ -1,0 +1,234 @@
+/* What a schema becomes: nodes, in one array, that refer to each other and to side tables by number.
+ *
+ * A node carries the mask of the types it lets through and says by its group bits which side tables have more to
+ * check; most nodes of real schemas are a mask and nothing else, and those are answered in their parent's slot. */
+#ifndef JS_PROGRAM_H
+#define JS_PROGRAM_H
+
+#include "common/jsonschema/dom.h"
+#include "common/jsonschema/jsonschema.h"
+#include "common/jsonschema/pattern.h"
+
+enum { NODE_TRUE = 0, NODE_FALSE = 1 };
+
+#define NONE UINT32_MAX
+
+enum group {
+    G_ENUM = 1,
+    G_NUM = 2,
+    G_STR = 4,
+    G_OBJ = 8,
+    G_ARR = 16,
+    G_OPS = 32,
+    G_MARKS = 64, /* collects what is evaluated, for unevaluated* */
+};
+
+struct js_node {
+    uint8_t types, groups;
+    uint8_t declared; /* the mask of "type" alone: groups may have narrowed types */
+    uint8_t spare;
+    uint32_t schema; /* for locations */
+    uint32_t enums, num, str, obj, arr;
+    uint32_t ops, op_count;
+};
+
+/* A property known to an object schema. The hot part of the check of a member, in 32 bytes. */
+struct js_slot {
+    const char *key;
+    uint32_t len, node;
+    uint8_t types;     /* the node's */
+    uint8_t leaf;      /* the mask is the whole node */
+    uint8_t format;    /* of a leaf: strings are also checked for this format, if not 0 */
+    uint8_t declared;  /* in "properties"; otherwise only required */
+    uint16_t required; /* its bit, plus 1; 0 if optional */
+};
+
+struct js_table { /* keys by hash: slots first..., buckets hold their numbers */
+    uint32_t first, count, buckets, mask;
+};
+
+struct js_obj {
+    struct js_table table;
+    uint32_t required;           /* how many of the slots are */
+    uint32_t extra;              /* node for the others: additionalProperties, or a static unevaluatedProperties */
+    uint32_t names;              /* propertyNames */
+    uint32_t patterns, pattern_count; /* struct js_pattern_slot */
+    uint32_t least, most;
+    bool extra_unevaluated;
+};
+
+struct js_pattern_slot {
+    uint32_t pattern, node;
+    const char *source; /* the key in the schema */
+    uint32_t len;
+};
+
+struct js_arr {
+    uint32_t prefix, prefix_count; /* ids */
+    uint32_t rest;                 /* node */
+    uint32_t contains;             /* node, or NONE */
+    uint32_t contains_least, contains_most;
+    uint32_t least, most;
+    uint8_t rest_keyword; /* items, additionalItems or unevaluatedItems */
+    bool unique, contains_marks, prefix_is_items;
+};
+
+struct js_num {
+    const struct js_value *least, *most, *above, *below, *multiple;
+};
+
+struct js_str {
+    uint32_t least, most;
+    uint32_t pattern; /* or NONE */
+    uint8_t format, encoding, media;
+};
+
+struct js_enum {
+    const struct js_value *values; /* the first of count siblings */
+    uint32_t count;
+    bool is_const;
+    struct js_table strings;
+    uint8_t other_types; /* types among the values that are not strings */
+};
+
+enum js_op_code {
+    OP_REF,
+    OP_DYNAMIC,
+    OP_ALL,
+    OP_ANY,
+    OP_ONE,
+    OP_NOT,
+    OP_IF,
+    OP_REQUIRED, /* a = key number: the member must exist */
+    OP_NEEDS,    /* dependentRequired: ids[a] = key, the rest = keys it needs */
+    OP_NEEDS_SCHEMA,
+    OP_SCOPE, /* enters resource a, then node b */
+    OP_UNEVALUATED_PROPERTIES,
+    OP_UNEVALUATED_ITEMS,
+    OP_CODES
+};
+
+struct js_op {
+    uint8_t code;
+    uint8_t keyword;
+    bool by_type; /* OP_ANY, OP_ONE: no two branches let the same type through */
+    uint32_t a, b, count;
+    uint32_t tag_key; /* OP_ANY, OP_ONE: the member that tells the branches apart, or NONE */
+    struct js_table tags; /* its values; a slot's node is the number of the branch */
+};
+
+/* A subschema, for locations: the way up to the root of its resource. */
+struct js_place {
+    uint32_t parent, resource, node;
+    uint8_t keyword;
+    bool has_key, has_index;
+    uint32_t index;
+    const struct js_value *key;
+    const struct js_value *value;
+};
+
+struct js_resource {
+    char *uri;
+    uint32_t uri_hash;
+    const struct js_value *root;
+    uint32_t place;
+    uint32_t draft, vocabularies;
+    bool formats;
+};
+
+struct js_anchor {
+    const char *name;
+    uint32_t len, resource;
+    const struct js_value *target;
+    bool dynamic;
+};
+
+/* Where a dynamic anchor leads if its resource is the outermost in scope. */
+struct js_dynamic {
+    const char *name;
+    uint32_t len, resource, node;
+};
+
+#define VECTOR(type, name)                                                                                   \
+    struct {                                                                                                 \
+        type *at;                                                                                            \
+        uint32_t count, cap;                                                                                 \
+    } name
+
+struct js_schema {
+    uint32_t entry;
+    bool scoped; /* $dynamicRef is used: the evaluator keeps the scope */
+    VECTOR(struct js_node, nodes);
+    VECTOR(struct js_slot, slots);
+    VECTOR(uint16_t, buckets);
+    VECTOR(uint32_t, ids);
+    VECTOR(struct js_obj, objs);
+    VECTOR(struct js_arr, arrs);
+    VECTOR(struct js_num, nums);
+    VECTOR(struct js_str, strs);
+    VECTOR(struct js_enum, enums);
+    VECTOR(struct js_op, ops);
+    VECTOR(struct js_pattern_slot, pattern_slots);
+    VECTOR(struct js_pattern *, patterns);
+    VECTOR(const struct js_value *, keys);
+    VECTOR(struct js_dynamic, dynamics);
+    VECTOR(struct js_place, places);
+    VECTOR(struct js_resource, resources);
+    VECTOR(struct js_anchor, anchors);
+    VECTOR(struct js_source *, sources); /* the parsed files, which the tables point into */
+};
+
+struct js_source {
+    char *text, *uri;
+    struct js_document doc;
+};
+
+/* Room for one more in a vector, zeroed; NULL: no memory. */
+void *js_grow(void *at, uint32_t *cap, uint32_t count, size_t size);
+#define PUSH(v)                                                                                              \
+    ({                                                                                                       \
+        void *grown_ = js_grow((v).at, &(v).cap, (v).count, sizeof *(v).at);                                 \
+        if (grown_)                                                                                          \
+            (v).at = grown_;                                                                                 \
+        grown_ ? &(v).at[(v).count++] : NULL;                                                                \
+    })
+
+static inline uint32_t js_key_hash(const char *s, uint32_t n)
+{
+    uint64_t a = 0, b = 0;
+    if (n >= 8) {
+        __builtin_memcpy(&a, s, 8);
+        __builtin_memcpy(&b, s + n - 8, 8);
+    } else if (n >= 4) {
+        uint32_t p, q;
+        __builtin_memcpy(&p, s, 4);
+        __builtin_memcpy(&q, s + n - 4, 4);
+        a = p;
+        b = q;
+    } else if (n) {
+        a = (uint8_t)s[0];
+        b = (uint64_t)(uint8_t)s[n / 2] << 8 | (uint8_t)s[n - 1];
+    }
+    return (uint32_t)(((a ^ (b * 0x9E3779B97F4A7C15u) ^ n) * 0xD6E8FEB86659FD93u) >> 32);
+}
+
+#define BUCKET_FREE UINT16_MAX
+
+/* The slot of a key, or NULL. */
+static inline const struct js_slot *js_find(const struct js_schema *s, const struct js_table *t, const char *key,
+                                            uint32_t len)
+{
+    const struct js_slot *first = s->slots.at + t->first;
+    const uint16_t *buckets = s->buckets.at + t->buckets;
+    if (!t->count)
+        return NULL;
+    for (uint32_t h = js_key_hash(key, len);; h++) {
+        uint16_t i = buckets[h & t->mask];
+        if (i == BUCKET_FREE)
+            return NULL;
+        if (first[i].len == len && js_same(first[i].key, key, len))
+            return first + i;
+    }
+}
+
+#endif
