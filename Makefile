@@ -98,6 +98,39 @@ test: deps ## install what is missing, then run every test that needs no extra s
 	@$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) scripts/test
 
+# The board in a world that fails, by seed.
+SEEDS ?= 2000
+$(BUILD)/patchbay-sim: $(call objects,$(wildcard tests/sim/*.c)) $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+
+.PHONY: sim
+sim: $(BUILD)/patchbay-sim ## the board through SEEDS seeds of crashes, losses and delays (default 2000)
+	@$< $(SEEDS)
+
+.PHONY: sim-mutations
+sim-mutations: $(BUILD)/patchbay-sim ## break the board on purpose: the simulator must catch each fault
+	@BUILD=$(BUILD) scripts/sim-mutations
+
+# Fuzz targets: with libFuzzer in build-fuzz/ (make fuzz), else with a main() that replays their seeds (make test).
+FUZZ_SRC     := $(wildcard tests/fuzz/*.c)
+FUZZ_TARGETS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
+FUZZ_MAIN     = $(BUILD)/tests/fuzz/lib/replay.o
+FUZZ_SECONDS ?= 10
+FUZZ_CHECKS  := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
+$(FUZZ_TARGETS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/lib/fuzz.o $(FUZZ_MAIN) \
+                 $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) $(FUZZ_ENGINE) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+$(BUILD)/tests/unit/test_fuzz_seeds: | $(FUZZ_TARGETS)
+
+.PHONY: fuzz-targets
+fuzz-targets: $(FUZZ_TARGETS)
+
+.PHONY: fuzz
+fuzz: ## try every parser with generated input for FUZZ_SECONDS each (needs clang: scripts/deps --ci)
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang CFLAGS="-O1 -g" WERROR= SANFLAGS="$(FUZZ_CHECKS)" FUZZ_MAIN= \
+	  FUZZ_ENGINE=-fsanitize=fuzzer fuzz-targets
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build-fuzz $(FUZZ)
+
 .PHONY: demo
 demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself)
 	@$(MAKE) --no-print-directory all $(BUILD)/patchbay-sandbox

@@ -289,7 +289,7 @@ def test_up_says_why_the_broker_cannot_start(up):
 
 def test_up_works_from_an_installation(up):
     prefix = up.folder / "usr"
-    subprocess.run(["make", "-s", "install", f"PREFIX={prefix}", f"BUILD={BUILD}"], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["make", "-s", "-o", "all", "install", f"PREFIX={prefix}", f"BUILD={BUILD}"], cwd=ROOT, check=True, capture_output=True)
     shutil.copytree(prefix, up.folder / "moved")
     ended = subprocess.run([str(up.folder / "moved/bin/patchbay"), "--version"], capture_output=True)
     assert ended.returncode == 0 and b"0.1" in ended.stdout
