@@ -292,7 +292,8 @@ void sockets_close(struct sockets *s)
         close(s->bell_fd);
     if (s->epoll_fd >= 0)
         close(s->epoll_fd);
-    free(s);
+    if (nng_socket_id(s->reports) <= 0)
+        free(s); /* else NNG's threads still count pipes with it, until the process ends */
 }
 
 /* -- what comes in -- */

@@ -406,7 +406,7 @@ static void await_workers(struct up *u, uint64_t now_ms)
 
 static void check_limit(struct up *u, uint64_t now_ms)
 {
-    if (u->stage > UP_WORKERS || now_ms - u->since_ms < START_LIMIT_MS)
+    if (u->stage > UP_WORKERS || now_ms < u->since_ms + START_LIMIT_MS)
         return;
     const struct child *c = &u->children[u->stage == UP_BROKER ? 0 : 1];
     u->status = client_say(u->client, CLIENT_NO, "%s within %d s; the end of %s:",
@@ -420,7 +420,7 @@ static void drain(struct up *u, uint64_t now_ms)
 {
     bool broker = u->stage == UP_STOPPING;
     size_t from = broker ? 0 : 1;
-    if (now_ms - u->since_ms >= DRAIN_LIMIT_MS)
+    if (now_ms >= u->since_ms + DRAIN_LIMIT_MS)
         signal_from(u, from, SIGKILL);
     if (running(u, from))
         return;
