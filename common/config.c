@@ -151,8 +151,9 @@ static int on_ini(void *arg, const char *section, const char *name, const char *
     return l->err == PB_OK;
 }
 
-/* The file as inih reads it, line by line. Read by fgets(), what stands behind a NUL would be lost, the rest of
- * a long line would count as the next one, and an indented line as a further value of the option above it. */
+/* The file as inih reads it, line by line. Read by fgets(), what stands behind a NUL would be lost, the rest
+ * of a long line would count as the next one, and an indented line as a further value of the option above it.
+ */
 struct lines {
     FILE *f;
     int number;

@@ -177,7 +177,7 @@ bool js_is_multiple(const struct js_value *value, const struct js_value *divisor
 
 static bool fits_integer(const struct decimal *d, int64_t *out)
 {
-    wide n = 0;
+    uint64_t n = 0; /* 19 digits fit */
     const char *p = d->digits;
     if (!d->count) {
         *out = 0;
@@ -186,12 +186,12 @@ static bool fits_integer(const struct decimal *d, int64_t *out)
     if (d->exponent < 0 || (int64_t)d->count + d->exponent > 19)
         return false;
     for (uint64_t i = 0; i < d->count; i++, p = i < d->count ? next_digit(p) : p)
-        n = n * 10u + (wide)(*p - '0');
+        n = n * 10 + (uint64_t)(*p - '0');
     for (int64_t i = 0; i < d->exponent; i++)
-        n *= 10u;
-    if (n > (wide)INT64_MAX + d->negative)
+        n *= 10;
+    if (n > (uint64_t)INT64_MAX + d->negative)
         return false;
-    *out = d->negative ? (int64_t)-(__int128)n : (int64_t)n;
+    *out = d->negative ? (int64_t)(0 - n) : (int64_t)n;
     return true;
 }
 

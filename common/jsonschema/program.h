@@ -40,6 +40,7 @@ struct js_slot {
     uint8_t leaf;      /* the mask is the whole node */
     uint8_t format;    /* of a leaf: strings are also checked for this format, if not 0 */
     uint8_t declared;  /* in "properties"; otherwise only required */
+    uint32_t direct;   /* node, references followed */
     uint16_t required; /* its bit, plus 1; 0 if optional */
 };
 
@@ -54,7 +55,7 @@ struct js_obj {
     uint32_t names;              /* propertyNames */
     uint32_t patterns, pattern_count; /* struct js_pattern_slot */
     uint32_t least, most;
-    bool extra_unevaluated;
+    bool extra_unevaluated, extra_stands; /* the keyword is there, if only as true */
 };
 
 struct js_pattern_slot {
@@ -70,7 +71,7 @@ struct js_arr {
     uint32_t contains_least, contains_most;
     uint32_t least, most;
     uint8_t rest_keyword; /* items, additionalItems or unevaluatedItems */
-    bool unique, contains_marks, prefix_is_items;
+    bool unique, contains_marks, prefix_is_items, rest_stands;
 };
 
 struct js_num {
@@ -113,7 +114,7 @@ struct js_op {
     uint8_t keyword;
     bool by_type; /* OP_ANY, OP_ONE: no two branches let the same type through */
     uint32_t a, b, count;
-    uint32_t tag_key; /* OP_ANY, OP_ONE: the member that tells the branches apart, or NONE */
+    uint32_t tag_key; /* OP_ANY, OP_ONE: slot of the member that tells the branches apart, or NONE */
     struct js_table tags; /* its values; a slot's node is the number of the branch */
 };
 

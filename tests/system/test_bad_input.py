@@ -216,8 +216,8 @@ def test_a_store_folder_that_is_not_writable_is_named(parts):
     os.chmod(parts.folder, 0o755)
     os.chmod(parts.data, 0o755)
     for above in parts.folder.parents:  # so that another user gets as far as the folder in question
-        if above.stat().st_mode & 0o005 != 0o005:
-            above.chmod(above.stat().st_mode | 0o005)
+        if above.stat().st_mode & 0o055 != 0o055:
+            above.chmod(above.stat().st_mode | 0o055)
     secret = shutil.copy(parts.secret, parts.folder / "secret-of-nobody")
     os.chown(secret, NOBODY, NOBODY)
     os.chmod(secret, 0o600)

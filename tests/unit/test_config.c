@@ -229,6 +229,20 @@ static void config_tells_the_first_fault_of_a_file(void **state)
     refused(argument, PB_E_INVALID, path, "line 2 is neither a [section] nor NAME = VALUE");
 }
 
+static void config_takes_each_line_of_a_file_for_itself(void **state)
+{
+    char argument[300], text[400];
+    struct settings s = load(file_argument(state, "listen = x\n  lease-ms = 5000\n", argument));
+    assert_string_equal(s.listen, "x"); /* the indented line is no second value of it */
+    assert_int_equal(s.lease_ms, 5000);
+    config_fini(&program, &s);
+    snprintf(text, sizeof text, "listen = %0188dlease-ms = 5000\n", 0);
+    refused(file_argument(state, text, argument), PB_E_INVALID, argument + strlen("--config="),
+            "line 1 is too long");
+    scratch_write(*state, "test.ini", "listen = x\0y\n", 13, 0600);
+    refused(argument, PB_E_INVALID, argument + strlen("--config="), "line 1 has a NUL");
+}
+
 static void config_refuses_numbers_outside_of_their_range(void **state)
 {
     static const char *const bad[] = {
@@ -378,6 +392,7 @@ int main(void)
         cmocka_unit_test(config_reads_ini_with_sections_comments_and_lists),
         cmocka_unit_test(config_names_the_option_nearest_to_an_unknown_one),
         cmocka_unit_test(config_tells_the_first_fault_of_a_file),
+        cmocka_unit_test(config_takes_each_line_of_a_file_for_itself),
         cmocka_unit_test(config_refuses_numbers_outside_of_their_range),
         cmocka_unit_test(config_refuses_flags_that_are_neither_true_nor_false),
         cmocka_unit_test(config_refuses_arguments_that_are_no_options),

@@ -149,10 +149,10 @@ static bool has_status(const struct plan_statuses *s, int status)
 static void put_text(const struct judgement *j, char *out, size_t size, const char *text, size_t len)
 {
     struct buf clean;
-    buf_init(&clean, 4 * LIMIT_TRANSFER_BODY_BYTES);
+    buf_init(&clean, 4 * size); /* as much as result_text() looks at */
     clean.secret = true;
     redact_text(j->redact, text, len, &clean);
-    result_text(out, size, buf_peek(&clean), clean.failed ? 0 : clean.len);
+    result_text(out, size, buf_peek(&clean), clean.len);
     buf_fini(&clean);
 }
 

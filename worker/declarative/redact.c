@@ -114,7 +114,8 @@ static size_t secret_at(const struct redact *r, const char *text, size_t left)
 void redact_text(const struct redact *r, const char *text, size_t len, struct buf *out)
 {
     size_t plain = 0; /* where the run that is copied as it is begins */
-    for (size_t i = 0; i < len;) {
+    size_t i = 0, room = out->max_bytes - out->len;
+    while (i < len && i - plain < room) {
         size_t n = secret_at(r, text + i, len - i);
         if (n == 0) {
             i++;
@@ -124,6 +125,7 @@ void redact_text(const struct redact *r, const char *text, size_t len, struct bu
         buf_text(out, REDACTED);
         i += n;
         plain = i;
+        room = out->failed ? 0 : out->max_bytes - out->len;
     }
-    buf_append(out, text + plain, len - plain);
+    buf_append(out, text + plain, i - plain);
 }

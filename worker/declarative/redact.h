@@ -19,7 +19,8 @@ void redact_free(struct redact *r); /* wipes */
 /* Learns one more: a header that was made from secrets. */
 pb_err redact_add(struct redact *r, const char *value, size_t len) PB_CHECKED;
 
-/* Appends text with every secret in it, whatever its case, replaced. */
+/* Appends text with every secret in it, whatever its case, replaced; what is more than out can hold is not even
+ * looked at: a provider chooses how long its text is, and a long secret takes time to find. */
 void redact_text(const struct redact *r, const char *text, size_t len, struct buf *out);
 
 #endif
