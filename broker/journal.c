@@ -104,8 +104,7 @@ static bool take_group(struct journal *j, struct queue *group)
 
 static pb_err commit_group(struct journal *j, const struct queue *group)
 {
-    /* Where nobody sends work to a broker that is not ready, only a write of its own shows that it is again.
-     */
+    /* A broker that is not ready gets no work, so only a write of its own shows that it is again. */
     struct store_op *ops[LIMIT_COMMIT_OPS],
         probe = {.kind = STORE_SET_META, .meta_key = "probe", .meta_value = "written after a failure"};
     struct pb_why why = {0};

@@ -486,7 +486,8 @@ static void await_events(const struct up *u, uint64_t now_ms)
 
 static void loop(struct up *u)
 {
-    start(u, &u->children[0], clock_mono_ms());
+    enter(u, UP_BROKER, clock_mono_ms());
+    start(u, &u->children[0], u->since_ms);
     while (u->stage != UP_OVER) {
         await_events(u, clock_mono_ms());
         uint64_t now_ms = clock_mono_ms();
