@@ -133,6 +133,7 @@ struct js_resource {
     uint32_t uri_hash;
     const struct js_value *root;
     uint32_t place;
+    uint32_t same; /* the resource that this one is another name of, or NONE */
     uint32_t draft, vocabularies;
     bool formats;
 };
