@@ -69,6 +69,8 @@ static pb_err db_fail(struct sqlite *s, struct pb_why *why)
     const char *remedy = "";
     if ((code & 0xff) == SQLITE_FULL)
         remedy = "; free some space on its disk";
+    else if ((code & 0xff) == SQLITE_IOERR)
+        remedy = "; is its disk full, or failing?";
     else if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
         remedy = "; it is not a database of Patchbay's, or it is damaged: restore it from a backup, or name "
                  "another file";

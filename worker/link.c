@@ -156,7 +156,7 @@ static void go_away(struct link *l, const char *reason)
     close_members(l);
     close_session(l);
     l->state = AWAY;
-    uint32_t most = RETRY_MIN_MS << (l->tries < 5 ? l->tries : 5);
+    uint32_t most = (uint32_t)RETRY_MIN_MS << (l->tries < 5 ? l->tries : 5);
     if (most > RETRY_MAX_MS)
         most = RETRY_MAX_MS;
     l->tries = had ? 0 : l->tries + 1;

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <uthash.h>
 
+#define PACKAGE_TRIES 6 /* attempts on workers without the type's package, before that is the answer */
+
 /* One attempt under way. */
 struct run {
     struct runner *runner;
@@ -231,8 +233,13 @@ static pb_err read_setup(struct run *run, const struct wire_attempt *a, struct w
     return run->doc.tenant && run->doc.type && run->doc.name ? PB_OK : PB_E_MEMORY;
 }
 
+/* While packages are brought to one worker after the other, another one may have this one's. */
 static void no_package(struct run *run)
 {
+    if (run->attempt < PACKAGE_TRIES) {
+        tell(run, OUTCOME_RETRY, CHANGE_NONE, NULL);
+        return;
+    }
     char text[160];
     snprintf(text, sizeof text, "this worker has no package for the type %s; install it on every worker",
              run->doc.type);

@@ -80,7 +80,7 @@ def test_secrets_are_asked_for_without_showing_them(patchbay):
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(str(BUILD / "patchbay"), ["patchbay", "setup", "stripe", "--name", "Typed"], patchbay.env)
-    seen = read_until(terminal, "API key")
+    seen = read_until(terminal, "API key: ")
     os.write(terminal, b"sk_test_ok_typed\n")
     seen += read_until(terminal, "secret")
     os.write(terminal, b"\n")

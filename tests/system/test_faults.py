@@ -1,6 +1,7 @@
 """Faults around the broker: strangers at the members' socket, another keyring, other packages, an integration that is
 gone. Nobody else is kept waiting, and the log says what is wrong."""
 
+import concurrent.futures
 import contextlib
 import json
 import shutil
@@ -121,3 +122,15 @@ def test_a_validation_that_finds_its_integration_gone_says_when_it_ended(cluster
     ended = api.finished(job["id"])
     assert (ended["state"], ended["result"]["code"]) == ("failed", "not_found")
     assert ended["finishedAt"] is not None
+
+
+def test_a_worker_without_the_package_leaves_the_job_to_another(cluster):
+    """Packages are brought to one worker after the other."""
+    fewer = cluster.folder / "fewer"
+    shutil.copytree(ROOT / "manifests/slack", fewer / "slack")
+    cluster.manifests = fewer
+    cluster.start_worker("odd")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda n: cluster.api().setup(f"job {n}", f"sk_test_ok_{n}", wait=60), range(12)))
+    assert [a.status for a in answers].count(201) >= 9, answers
+    assert max(a.json["result"]["attempt"] for a in answers) > 1

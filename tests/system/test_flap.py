@@ -27,7 +27,7 @@ def descriptors(process):
 def seal_key(cluster):
     """The workers' public key, as the broker keeps it: a worker with another keyring would be refused."""
     db = sqlite3.connect(f"file:{cluster.data}/patchbay.db?mode=ro", uri=True)
-    return db.execute("SELECT value FROM meta WHERE key = 'seal_key'").fetchone()[0]
+    return until("the key is stored", lambda: db.execute("SELECT value FROM meta WHERE key = 'seal_key'").fetchone())[0]
 
 
 def flap(cluster, sessions, flaps, ways):

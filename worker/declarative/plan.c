@@ -1,5 +1,6 @@
 #include "worker/declarative/plan.h"
 
+#include "common/buf.h"
 #include "common/nearest.h"
 #include "common/regex.h"
 
@@ -10,25 +11,39 @@
 
 #define DEFAULT_TIMEOUT_MS 10000
 
-/* Where in the manifest the reader is. */
+/* Where in the manifest the reader is: its pointer is only put together when something is wrong there,
+ * because a plan is made for every test. */
 struct place {
+    const struct place *above; /* NULL: the manifest itself */
+    const char *key;           /* NULL: index counts */
+    size_t index;
     const struct manifest *manifest;
-    char pointer[128];
     struct pb_why *why;
 };
 
 static struct place below(const struct place *p, const char *key)
 {
-    struct place q = *p;
-    snprintf(q.pointer, sizeof q.pointer, "%.90s/%.36s", p->pointer, key);
-    return q;
+    return (struct place){.above = p, .key = key, .manifest = p->manifest, .why = p->why};
 }
 
 static struct place nth(const struct place *p, size_t i)
 {
-    char number[24];
-    snprintf(number, sizeof number, "%zu", i);
-    return below(p, number);
+    return (struct place){.above = p, .index = i, .manifest = p->manifest, .why = p->why};
+}
+
+#define DEPTH_MAX 12
+
+static void put_pointer(const struct place *p, struct buf *out)
+{
+    const struct place *path[DEPTH_MAX];
+    size_t depth = 0;
+    for (; p->above && depth < DEPTH_MAX; p = p->above)
+        path[depth++] = p;
+    while (depth--)
+        if (path[depth]->key)
+            buf_printf(out, "/%.36s", path[depth]->key);
+        else
+            buf_printf(out, "/%zu", path[depth]->index);
 }
 
 __attribute__((format(printf, 3, 4))) static pb_err wrong(const struct place *p, pb_err err,
@@ -39,7 +54,11 @@ __attribute__((format(printf, 3, 4))) static pb_err wrong(const struct place *p,
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    snprintf(at, sizeof at, "%.40s/manifest.json#%.130s", p->manifest->type, p->pointer);
+    struct buf pointer;
+    buf_init(&pointer, 4096);
+    put_pointer(p, &pointer);
+    snprintf(at, sizeof at, "%.40s/manifest.json#%.130s", p->manifest->type, buf_peek(&pointer));
+    buf_fini(&pointer);
     return pb_fail(p->why, err, at, "%s", text);
 }
 
