@@ -18,4 +18,7 @@ js_format_fn js_format_uri, js_format_uri_reference, js_format_iri, js_format_ir
 js_format_fn js_format_email, js_format_idn_email, js_format_hostname, js_format_idn_hostname, js_format_ipv4,
     js_format_ipv6;
 
+/* Whether IDNA 2008 allows a name of U-labels or A-labels. */
+bool js_idn_ok(const char *s, size_t n);
+
 #endif
