@@ -401,8 +401,10 @@ static void on_report_frame(struct links *l, const struct wire_sealed *frame, ui
     } else {
         if (m.kind == WIRE_REPORT)
             on_report(l, s, &m.report);
-        else if (m.kind == WIRE_LEAVE)
+        else if (m.kind == WIRE_LEAVE) {
+            s->draining = true;
             session_end(l, s, "it said goodbye");
+        }
         wire_fini(&m);
     }
     buf_fini(&plain);

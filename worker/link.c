@@ -9,6 +9,7 @@
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -23,6 +24,7 @@
 #define ADDRESS_BYTES    256
 #define HELLO_TIMEOUT_MS 5000
 #define HELLO_RESEND_MS  1000
+#define GOODBYE_MS       20   /* for NNG to hand the last message to the system */
 #define ANSWERED_MS      1000 /* within which the last answer has come, or none will */
 #define RETRY_MIN_MS     100
 #define RETRY_MAX_MS     3000
@@ -712,11 +714,27 @@ pb_err link_open(const struct link_settings *settings, const struct log *log,
     return PB_OK;
 }
 
+/* So that the broker knows at once, and its log does not speak of a fault. */
+static void say_goodbye(struct link *l)
+{
+    struct buf plain, frame;
+    buf_init(&plain, 64);
+    buf_init(&frame, 256);
+    if (wire_pack_leave(&plain) == PB_OK &&
+        channel_seal(&l->channel, plain.data, plain.len, &frame) == PB_OK &&
+        push_send(l->reports, frame.data, frame.len) == PB_OK)
+        poll(NULL, 0, GOODBYE_MS);
+    buf_fini(&plain);
+    buf_fini(&frame);
+}
+
 void link_close(struct link *l)
 {
     struct held *h, *next;
     if (!l)
         return;
+    if (l->state == JOINED)
+        say_goodbye(l);
     close_members(l);
     close_session(l);
     HASH_ITER(hh, l->held, h, next)

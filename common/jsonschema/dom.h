@@ -3,7 +3,8 @@
  * A container is followed by its contents (members as key, value, key, value) and knows how many values it
  * spans, so the next sibling is one addition away. Strings without escapes point into the source text, which
  * therefore has to outlive the document. A number whose value is a 64-bit integer is T_INT however it was
- * written (1, 1.0, 10e-1); all others keep their token and are compared by decimal value, never as doubles. */
+ * written (1, 1.0, 10e-1); all others keep their token and are compared by decimal value, never as doubles.
+ */
 #ifndef JS_DOM_H
 #define JS_DOM_H
 
@@ -108,7 +109,8 @@ struct js_index;
 struct js_index *js_index_new(void);
 void js_index_free(struct js_index *ix);
 /* *at lent until the next call. PB_E_INVALID: no UTF-8, an open string, control characters, or nothing. */
-pb_err js_index_scan(struct js_index *ix, const char *text, size_t len, const uint32_t **at, uint32_t *count) PB_CHECKED;
+pb_err js_index_scan(struct js_index *ix, const char *text, size_t len, const uint32_t **at,
+                     uint32_t *count) PB_CHECKED;
 
 /* Parses into doc, whose memory is used again. text must outlive doc. */
 pb_err js_parse(struct js_index *ix, const char *text, size_t len, struct js_document *doc,

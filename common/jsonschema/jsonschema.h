@@ -2,7 +2,8 @@
  *
  * A schema is compiled once into a program that never changes and that any number of threads may run. Each
  * thread brings a runner, which owns the parser, scratch memory and the errors of the last document. Nothing
- * here does I/O: references to other files are asked of the caller's loader while compiling, and never after. */
+ * here does I/O: references to other files are asked of the caller's loader while compiling, and never after.
+ */
 #ifndef JS_JSONSCHEMA_H
 #define JS_JSONSCHEMA_H
 
@@ -53,15 +54,17 @@ enum js_verdict {
 struct js_runner *js_runner_new(void);
 void js_runner_free(struct js_runner *r);
 
-/* Parses the text, which must live as long as errors of it are asked for, and checks it. PB_E_INVALID: no JSON
- * (why says where). Allocates nothing once the runner has seen a document as large. */
+/* Parses the text, which must live as long as errors of it are asked for, and checks it. PB_E_INVALID: no
+ * JSON (why says where). Allocates nothing once the runner has seen a document as large. */
 pb_err js_check(struct js_runner *r, const struct js_schema *schema, const char *text, size_t len,
                 enum js_verdict *verdict, struct pb_why *why) PB_CHECKED;
-/* The two halves of js_check(). The text is lent until the next parse; one document can be checked against many. */
+/* The two halves of js_check(). The text is lent until the next parse; one document can be checked against
+ * many. */
 pb_err js_runner_parse(struct js_runner *r, const char *text, size_t len, struct pb_why *why) PB_CHECKED;
 enum js_verdict js_runner_check(struct js_runner *r, const struct js_schema *schema);
 
-/* One error, in the terms of the specification's "basic" output. Strings are lent until the runner's next use. */
+/* One error, in the terms of the specification's "basic" output. Strings are lent until the runner's next
+ * use. */
 struct js_error {
     const char *instance; /* instanceLocation: a JSON pointer */
     const char *keyword;  /* keywordLocation: the way through the schema, references included */
@@ -69,9 +72,9 @@ struct js_error {
     const char *text;     /* a sentence without a full stop */
 };
 
-/* The errors of the runner's document against the schema, in document order, at most max (0: the library's limit).
- * *more says that there were others. */
-pb_err js_explain(struct js_runner *r, const struct js_schema *schema, size_t max, const struct js_error **errors,
-                  size_t *count, bool *more) PB_CHECKED;
+/* The errors of the runner's document against the schema, in document order, at most max (0: the library's
+ * limit). *more says that there were others. */
+pb_err js_explain(struct js_runner *r, const struct js_schema *schema, size_t max,
+                  const struct js_error **errors, size_t *count, bool *more) PB_CHECKED;
 
 #endif

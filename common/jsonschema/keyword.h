@@ -1,5 +1,5 @@
-/* The keywords, in one table: where each exists, which vocabulary has it, what its value may be, and whether schemas
- * stand inside it. */
+/* The keywords, in one table: where each exists, which vocabulary has it, what its value may be, and whether
+ * schemas stand inside it. */
 #ifndef JS_KEYWORD_H
 #define JS_KEYWORD_H
 

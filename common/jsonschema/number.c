@@ -1,5 +1,5 @@
-/* Numbers by their exact decimal value. A token is seen as a run of digits (a point among them is skipped) times a
- * power of ten; nothing is ever expanded, so 1e999999999 costs as little as 1. */
+/* Numbers by their exact decimal value. A token is seen as a run of digits (a point among them is skipped)
+ * times a power of ten; nothing is ever expanded, so 1e999999999 costs as little as 1. */
 #include "common/jsonschema/dom.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* The second stage of parsing: walks the token positions that simdjson found and fills the flat document. Nothing is
- * read beyond the last byte of the text, so it needs no padding. */
+/* The second stage of parsing: walks the token positions that simdjson found and fills the flat document.
+ * Nothing is read beyond the last byte of the text, so it needs no padding. */
 #include "common/jsonschema/dom.h"
 #include "common/jsonschema/limits.h"
 
@@ -137,7 +137,8 @@ static bool one_escape(struct parser *p, size_t *i, char *to, size_t *n)
     return true;
 }
 
-/* Unescaped text is never longer than its source, so one allocation of the document's size is enough for all. */
+/* Unescaped text is never longer than its source, so one allocation of the document's size is enough for all.
+ */
 static bool need_text(struct parser *p)
 {
     struct js_document *doc = p->doc;
@@ -346,7 +347,8 @@ static bool need_values(struct js_document *doc, uint32_t count)
     return doc->values != NULL;
 }
 
-pb_err js_parse(struct js_index *ix, const char *text, size_t len, struct js_document *doc, struct pb_why *why)
+pb_err js_parse(struct js_index *ix, const char *text, size_t len, struct js_document *doc,
+                struct pb_why *why)
 {
     struct parser p = {.text = text, .len = len, .doc = doc};
     char at[32] = "";
@@ -358,7 +360,8 @@ pb_err js_parse(struct js_index *ix, const char *text, size_t len, struct js_doc
     if (err == PB_E_MEMORY || (!err && !need_values(doc, p.count)))
         return pb_fail(why, PB_E_MEMORY, "", "out of memory");
     if (err)
-        return pb_fail(why, err, "", "not JSON: bad UTF-8, a string without end, a control character, or nothing");
+        return pb_fail(why, err, "",
+                       "not JSON: bad UTF-8, a string without end, a control character, or nothing");
     doc->text_len = 0;
     p.out = doc->values;
     bool ok = parse_value(&p, 0);

@@ -10,7 +10,8 @@
 struct js_pattern;
 struct js_matcher; /* the scratch memory of one thread */
 
-/* reason gets a sentence. PB_E_INVALID: not ECMA-262; PB_E_LIMIT: too large; PB_E_UNSUPPORTED: PCRE2 cannot. */
+/* reason gets a sentence. PB_E_INVALID: not ECMA-262; PB_E_LIMIT: too large; PB_E_UNSUPPORTED: PCRE2 cannot.
+ */
 pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, char *reason,
                       size_t reason_size) PB_CHECKED;
 void js_pattern_free(struct js_pattern *p);
@@ -18,7 +19,8 @@ void js_pattern_free(struct js_pattern *p);
 struct js_matcher *js_matcher_new(void);
 void js_matcher_free(struct js_matcher *m);
 /* PB_OK: matches somewhere. PB_E_NOT_FOUND. PB_E_LIMIT: too much work to tell. text is UTF-8. */
-pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len) PB_CHECKED;
+pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text,
+                        size_t len) PB_CHECKED;
 
 /* Whether a text is a valid pattern. */
 bool js_pattern_valid(const char *source, size_t len);

@@ -1,7 +1,8 @@
 /* What a schema becomes: nodes, in one array, that refer to each other and to side tables by number.
  *
- * A node carries the mask of the types it lets through and says by its group bits which side tables have more to
- * check; most nodes of real schemas are a mask and nothing else, and those are answered in their parent's slot. */
+ * A node carries the mask of the types it lets through and says by its group bits which side tables have more
+ * to check; most nodes of real schemas are a mask and nothing else, and those are answered in their parent's
+ * slot. */
 #ifndef JS_PROGRAM_H
 #define JS_PROGRAM_H
 
@@ -50,9 +51,9 @@ struct js_table { /* keys by hash: slots first..., buckets hold their numbers */
 
 struct js_obj {
     struct js_table table;
-    uint32_t required;           /* how many of the slots are */
-    uint32_t extra;              /* node for the others: additionalProperties, or a static unevaluatedProperties */
-    uint32_t names;              /* propertyNames */
+    uint32_t required; /* how many of the slots are */
+    uint32_t extra;    /* node for the others: additionalProperties, or a static unevaluatedProperties */
+    uint32_t names;    /* propertyNames */
     uint32_t patterns, pattern_count; /* struct js_pattern_slot */
     uint32_t least, most;
     bool extra_unevaluated, extra_stands; /* the keyword is there, if only as true */
@@ -114,7 +115,7 @@ struct js_op {
     uint8_t keyword;
     bool by_type; /* OP_ANY, OP_ONE: no two branches let the same type through */
     uint32_t a, b, count;
-    uint32_t tag_key; /* OP_ANY, OP_ONE: slot of the member that tells the branches apart, or NONE */
+    uint32_t tag_key;     /* OP_ANY, OP_ONE: slot of the member that tells the branches apart, or NONE */
     struct js_table tags; /* its values; a slot's node is the number of the branch */
 };
 
@@ -217,8 +218,8 @@ static inline uint32_t js_key_hash(const char *s, uint32_t n)
 #define BUCKET_FREE UINT16_MAX
 
 /* The slot of a key, or NULL. */
-static inline const struct js_slot *js_find(const struct js_schema *s, const struct js_table *t, const char *key,
-                                            uint32_t len)
+static inline const struct js_slot *js_find(const struct js_schema *s, const struct js_table *t,
+                                            const char *key, uint32_t len)
 {
     const struct js_slot *first = s->slots.at + t->first;
     const uint16_t *buckets = s->buckets.at + t->buckets;

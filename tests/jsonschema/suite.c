@@ -1,5 +1,5 @@
-/* Runs the official JSON-Schema-Test-Suite: `suite FOLDER` with the suite's tests/ and remotes/ below. Prints a line per
- * draft; every failure is named with -v. Exits with 1 if a required test failed. */
+/* Runs the official JSON-Schema-Test-Suite: `suite FOLDER` with the suite's tests/ and remotes/ below. Prints
+ * a line per draft; every failure is named with -v. Exits with 1 if a required test failed. */
 #include "common/jsonschema/jsonschema.h"
 
 #include <dirent.h>
@@ -43,8 +43,8 @@ struct group {
     struct pb_why why;
 };
 
-static void run_test(struct suite *s, const struct group *g, const char *data, size_t len, bool want, const char *name,
-                     struct tally *t)
+static void run_test(struct suite *s, const struct group *g, const char *data, size_t len, bool want,
+                     const char *name, struct tally *t)
 {
     enum js_verdict verdict = JS_UNDECIDED;
     struct pb_why why = {0};
@@ -61,7 +61,10 @@ static void run_test(struct suite *s, const struct group *g, const char *data, s
     if (!good && s->verbose)
         printf("FAILED %s: %s: %s: %.*s (want %s, got %s) %s %s\n", g->file, g->name, name,
                (int)(len < 200 ? len : 200), data, want ? "valid" : "invalid",
-               err ? "error" : verdict == JS_VALID ? "valid" : verdict == JS_INVALID ? "invalid" : "undecided",
+               err                     ? "error"
+               : verdict == JS_VALID   ? "valid"
+               : verdict == JS_INVALID ? "invalid"
+                                       : "undecided",
                err ? why.text : "", g->why.text);
 }
 
@@ -77,7 +80,8 @@ static void run_file(struct suite *s, const char *path, bool formats, bool conte
     struct slice file = {text, text + size}, groups, group, tests, test;
     for (groups = items(file); next(&groups, &group);) {
         struct slice schema = member(group, "schema");
-        struct js_options o = {.load = load_remote, .user = s, .draft = s->draft, .formats = formats, .contents = contents};
+        struct js_options o = {
+            .load = load_remote, .user = s, .draft = s->draft, .formats = formats, .contents = contents};
         char *title = text_of(member(group, "description"));
         struct group g = {.file = path, .name = title};
         if (js_schema_compile(schema.at, (size_t)(schema.end - schema.at), &o, &g.schema, &g.why))
@@ -129,8 +133,8 @@ int main(int argc, char **argv)
         run_folder(&s, path, false, true, &optional);
         snprintf(path, sizeof path, "%s/tests/%s/optional/format", s.folder, drafts[i].folder);
         run_folder(&s, path, true, false, &format);
-        printf("%s required %u/%u optional %u/%u format %u/%u\n", drafts[i].name, required.passed, required.total,
-               optional.passed, optional.total, format.passed, format.total);
+        printf("%s required %u/%u optional %u/%u format %u/%u\n", drafts[i].name, required.passed,
+               required.total, optional.passed, optional.total, format.passed, format.total);
         good = good && required.total && required.passed == required.total;
     }
     js_runner_free(s.runner);

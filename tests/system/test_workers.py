@@ -107,6 +107,7 @@ def test_a_worker_told_to_end_finishes_what_it_has(cluster):
     assert cluster.workers["w1"].wait() == 0
     assert {a.status for a in done(futures)} == {201}
     assert {i["result"]["attempt"] for i in api.all()} == {1}
+    assert "goodbye" in cluster.broker.log() and '"warn"' not in cluster.broker.log()
 
 
 def test_a_broker_killed_in_mid_job_loses_no_job(pair):
