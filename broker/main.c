@@ -15,10 +15,8 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/process.h"
-#include "common/secret.h"
 #include "common/store.h"
 
-#include <signal.h>
 #include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -195,29 +193,14 @@ static void close_parts(struct broker *b)
 
 /* -- settings -- */
 
-static pb_err one_of(const char *option, const char *value, const char *const *names, int *out,
-                     struct pb_why *why)
-{
-    char all[64] = "";
-    for (int i = 0; names[i]; i++) {
-        if (strcmp(value, names[i]) == 0) {
-            *out = i;
-            return PB_OK;
-        }
-        size_t len = strlen(all);
-        snprintf(all + len, sizeof all - len, "%s%s", i ? ", " : "", names[i]);
-    }
-    return pb_fail(why, PB_E_INVALID, option, "must be one of %s; it is \"%s\"", all, value);
-}
-
 static pb_err read_settings(struct broker *b, struct pb_why *why)
 {
     static const char *const formats[] = {"json", "text", NULL}, *const levels[] = {"debug", "info", "warn",
                                                                                     "error", NULL};
     int format = LOG_JSON, level = LOG_INFO;
-    pb_err err = one_of("--log-format", b->settings.log_format, formats, &format, why);
+    pb_err err = config_one_of("--log-format", b->settings.log_format, formats, &format, why);
     if (!err)
-        err = one_of("--log-level", b->settings.log_level, levels, &level, why);
+        err = config_one_of("--log-level", b->settings.log_level, levels, &level, why);
     if (err)
         return err;
     b->log = (struct log){
@@ -225,16 +208,6 @@ static pb_err read_settings(struct broker *b, struct pb_why *why)
     if (!b->settings.store && asprintf(&b->settings.store, "sqlite:%s/patchbay.db", b->settings.data_dir) < 0)
         return PB_E_MEMORY;
     return PB_OK;
-}
-
-static void block_signals(void)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGPIPE);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
 }
 
 static void say_ready(struct broker *b)
@@ -250,19 +223,10 @@ int main(int argc, char **argv)
     struct broker b = {.log = {.fd = 2, .format = LOG_TEXT, .level = LOG_INFO, .program = program.name}};
     struct pb_why why = {0};
     uint8_t psk[CHANNEL_PSK_BYTES];
-    bool done = false;
-    secret_harden_process();
-    block_signals();
-    if (sodium_init() < 0)
-        return 1;
-    pb_err err = config_load(&program, argc, argv, &b.settings, &done, &why);
-    if (err || done) {
-        if (err)
-            fprintf(stderr, "%s: %s%s%s\n", program.name, why.at, why.at[0] ? ": " : "", why.text);
-        config_fini(&program, &b.settings);
-        return err ? 2 : 0;
-    }
-    err = read_settings(&b, &why);
+    int status;
+    if (!process_begin(&program, argc, argv, &b.settings, &status))
+        return status;
+    pb_err err = read_settings(&b, &why);
     if (!err)
         err = open_parts(&b, psk, &why);
     if (!err) {

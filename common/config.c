@@ -304,6 +304,21 @@ pb_err config_load(const struct program *p, int argc, char **argv, void *setting
     return err ? err : load_arguments(p, argc, argv, settings, why);
 }
 
+pb_err config_one_of(const char *option, const char *value, const char *const *names, int *out,
+                     struct pb_why *why)
+{
+    char all[64] = "";
+    for (int i = 0; names[i]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            *out = i;
+            return PB_OK;
+        }
+        size_t len = strlen(all);
+        snprintf(all + len, sizeof all - len, "%s%s", i ? ", " : "", names[i]);
+    }
+    return pb_fail(why, PB_E_INVALID, option, "must be one of %s; it is \"%s\"", all, value);
+}
+
 void config_fini(const struct program *p, void *settings)
 {
     for (size_t i = 0; i < p->count; i++) {

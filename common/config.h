@@ -41,6 +41,9 @@ struct program {
  * --version print and give *done = true. Unknown names are errors that name the nearest known one. */
 pb_err config_load(const struct program *p, int argc, char **argv, void *settings, bool *done,
                    struct pb_why *why) PB_CHECKED;
+/* Which of names (the last is NULL) value is. option is named in why: "--log-format". */
+pb_err config_one_of(const char *option, const char *value, const char *const *names, int *out,
+                     struct pb_why *why) PB_CHECKED;
 void config_fini(const struct program *p, void *settings);
 
 #endif

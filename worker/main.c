@@ -4,14 +4,12 @@
 #include "common/keyring.h"
 #include "common/manifest.h"
 #include "common/process.h"
-#include "common/secret.h"
 #include "worker/link.h"
 #include "worker/loop.h"
 #include "worker/runner.h"
 #include "worker/transfer.h"
 
 #include <curl/curl.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -143,10 +141,12 @@ static void close_parts(struct worker *w)
 static pb_err read_settings(struct worker *w, struct pb_why *why)
 {
     char host[40] = "worker";
-    const char *format = w->settings.log_format;
-    if (strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
-        return pb_fail(why, PB_E_INVALID, "--log-format", "must be json or text; it is \"%s\"", format);
-    w->log.format = strcmp(format, "json") == 0 ? LOG_JSON : LOG_TEXT;
+    static const char *const formats[] = {"json", "text", NULL};
+    int format = LOG_JSON;
+    pb_err err = config_one_of("--log-format", w->settings.log_format, formats, &format, why);
+    if (err)
+        return err;
+    w->log.format = (enum log_format)format;
     gethostname(host, sizeof host - 1);
     if (w->settings.name)
         snprintf(w->name, sizeof w->name, "%s", w->settings.name);
@@ -155,33 +155,14 @@ static pb_err read_settings(struct worker *w, struct pb_why *why)
     return PB_OK;
 }
 
-static void block_signals(void)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGPIPE);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-}
-
 int main(int argc, char **argv)
 {
     struct worker w = {.log = {.fd = 2, .format = LOG_TEXT, .level = LOG_INFO, .program = program.name}};
     struct pb_why why = {0};
-    bool done = false;
-    secret_harden_process();
-    block_signals();
-    if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
-        return 1;
-    pb_err err = config_load(&program, argc, argv, &w.settings, &done, &why);
-    if (err || done) {
-        if (err)
-            fprintf(stderr, "%s: %s%s%s\n", program.name, why.at, why.at[0] ? ": " : "", why.text);
-        config_fini(&program, &w.settings);
-        return err ? 2 : 0;
-    }
-    err = read_settings(&w, &why);
+    int status;
+    if (!process_begin(&program, argc, argv, &w.settings, &status))
+        return status;
+    pb_err err = curl_global_init(CURL_GLOBAL_DEFAULT) == 0 ? read_settings(&w, &why) : PB_E_MEMORY;
     if (!err)
         err = open_parts(&w, &why);
     if (!err) {

@@ -211,7 +211,8 @@ static int64_t parse_date_ms(const char *text, size_t len)
     memcpy(date, text, len);
     date[len] = 0;
     time_t t = curl_getdate(date, NULL);
-    return t < 0 ? -1 : (int64_t)t * 1000;
+    const time_t year_9999 = 253402300799;
+    return t < 0 ? -1 : (int64_t)(t < year_9999 ? t : year_9999) * 1000;
 }
 
 /* A header that says in how many seconds, or at what date (RFC 9110, section 10.2.3). */
