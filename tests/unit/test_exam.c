@@ -343,6 +343,7 @@ static void exam_reads_when_to_come_back(void **state)
         {"Retry-After: Thu, 01 Jan 2026 00:01:00 GMT\r\n", 60000},
         {"Retry-After: Wed, 31 Dec 2025 00:00:00 GMT\r\n", 0},
         {"Retry-After: 99999999999\r\n", INT64_C(7) * 24 * 3600 * 1000},
+        {"Retry-After: Fri, 02 Jan 2023333333\r\n", INT64_C(7) * 24 * 3600 * 1000},
         {"Retry-After: soon\r\n", -1},
         {"Retry-After: -5\r\n", -1},
         {"Retry-After:\r\n", -1},
