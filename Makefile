@@ -73,8 +73,24 @@ $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
 $(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(BUILD)/libcommon.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
+# The JSON Schema engine: a library of its own, with one file of C++ for simdjson.
+CXX ?= c++
+JSONSCHEMA_LIBS := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a -lsimdjson -lidn2 -lstdc++
+$(BUILD)/libjsonschema.a: $(call objects,$(wildcard common/jsonschema/*.c)) $(BUILD)/common/jsonschema/index.o
+$(BUILD)/common/jsonschema/index.o: common/jsonschema/index.cpp
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -I. -fPIE -Wall -Wextra $(WERROR) $(SANFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/unit/test_jsonschema: TEST_LIBS = $(JSONSCHEMA_LIBS)
+$(BUILD)/tests/unit/test_jsonschema: | $(BUILD)/libjsonschema.a
+$(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(BUILD)/libjsonschema.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+.PHONY: jsonschema-suite
+jsonschema-suite: $(BUILD)/tests/jsonschema/suite ## the official JSON Schema suite (fetched; SUITE=FOLDER uses one)
+	@BUILD=$(BUILD) scripts/jsonschema-suite
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(BROKER_LIBS) $(COMMON_LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(TEST_LIBS) $(BROKER_LIBS) $(COMMON_LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
