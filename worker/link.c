@@ -22,7 +22,9 @@
 #include <uthash.h>
 
 #define ADDRESS_BYTES    256
-#define HELLO_TIMEOUT_MS 5000
+#define HELLO_MIN_MS     500 /* patience with a dial, and with the first hello; doubled with each try */
+#define HELLO_MAX_MS     5000
+#define TRIES_TOLD       3 /* that failed before the log says so */
 #define HELLO_RESEND_MS  1000
 #define GOODBYE_MS       20   /* for NNG to hand the last message to the system */
 #define ANSWERED_MS      1000 /* within which the last answer has come, or none will */
@@ -610,19 +612,29 @@ static uint64_t tick_joined(struct link *l)
     return beat_ms < lease_ms ? beat_ms : lease_ms;
 }
 
+/* When this try is given up for a new socket. NNG's dialer redials by itself, but not when the peer broke off
+ * in the handshake, as a dying broker does: then it stays silent for good, so a dial gets little patience. */
+static uint64_t call_ends_ms(const struct link *l)
+{
+    uint64_t patience_ms = HELLO_MIN_MS;
+    for (uint32_t i = 0; l->state != CALLING && i < l->tries && patience_ms < HELLO_MAX_MS; i++)
+        patience_ms *= 2;
+    return l->called_ms + (patience_ms < HELLO_MAX_MS ? patience_ms : HELLO_MAX_MS);
+}
+
 static uint64_t tick_state(struct link *l, uint64_t now_ms)
 {
     if (l->state == AWAY && now_ms >= l->retry_ms)
         call(l);
-    if (l->state != AWAY && l->state != JOINED && now_ms >= l->called_ms + HELLO_TIMEOUT_MS) {
-        if (l->tries == 0)
+    if (l->state != AWAY && l->state != JOINED && now_ms >= call_ends_ms(l)) {
+        if (l->tries == TRIES_TOLD)
             log_line(l->log, LOG_WARN, "no answer from the broker; it goes on asking", "broker",
                      l->settings.broker, NULL);
         go_away(l, "no answer");
     }
     if (l->state == JOINED)
         return tick_joined(l);
-    return l->state == AWAY ? l->retry_ms : l->called_ms + HELLO_TIMEOUT_MS;
+    return l->state == AWAY ? l->retry_ms : call_ends_ms(l);
 }
 
 uint64_t link_tick(struct link *l, uint64_t now_ms)

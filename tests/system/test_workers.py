@@ -124,6 +124,28 @@ def test_a_broker_killed_in_mid_job_loses_no_job(pair):
     assert not repeated, "what was under way is adopted, not repeated"
 
 
+def break_handshakes(path, seconds):
+    """Listens and hangs up, thousands of times: a dial now and then gets through and finds nobody when it speaks."""
+    until_time = time.monotonic() + seconds
+    while time.monotonic() < until_time:
+        with socket.socket(socket.AF_UNIX) as dying:
+            dying.bind(str(path))
+            dying.listen()
+        path.unlink()
+
+
+def test_a_broken_handshake_keeps_no_worker_away(make_cluster):
+    """A broker that dies breaks handshakes off; NNG's dialer falls silent for good when that meets its first word."""
+    cluster = make_cluster()
+    for n in range(6):
+        cluster.start_worker(f"w{n}", wait=False)
+    break_handshakes(cluster.data / "run" / "members", 1)
+    cluster.start_broker()
+    started = time.monotonic()
+    until("all join", lambda: len(cluster.api().workers()) == 6)
+    assert time.monotonic() - started < 4
+
+
 def test_a_broker_told_to_end_answers_who_waits(cluster):
     api = cluster.api()
     futures = setups(api, 3, "sk_test_slow5000")
