@@ -6,6 +6,7 @@
 #define LIMIT_TYPE_CHARS       63 /* a type's name: ^[a-z][a-z0-9-]{0,62}$ */
 #define LIMIT_TENANT_CHARS     63
 #define LIMIT_NAME_CHARS       200 /* an integration's name, in bytes of UTF-8 */
+#define LIMIT_HOST_CHARS       253 /* RFC 1035, section 2.3.4 */
 #define LIMIT_IDEM_CHARS       255 /* an Idempotency-Key */
 #define LIMIT_EVENT_TYPE_CHARS 120
 #define LIMIT_FIELD_NAME_CHARS 64
@@ -76,6 +77,10 @@
 
 /* board and journal */
 #define LIMIT_JOBS_LIVE           2000000
+#define LIMIT_JOBS_SUBMITTED      10000 /* in one request */
+#define LIMIT_JOB_ATTEMPTS        20    /* that end without an outcome, unless the job says fewer */
+#define LIMIT_JOB_CRASHES         2     /* workers that died running it alone: then it is poison */
+#define LIMIT_PURGE_ROWS          500   /* finished jobs removed in one commit */
 #define LIMIT_JOURNAL_OPS         20000 /* waiting for a commit */
 #define LIMIT_COMMIT_OPS          2000  /* in one commit */
 #define LIMIT_READS               20000 /* waiting for the reader */

@@ -20,12 +20,33 @@ struct store;
  * PB_E_NOT_FOUND. */
 enum store_op_kind {
     STORE_APPEND_JOB, /* job, waiting; PB_E_EXISTS with existing_job when (tenant, idem) or the id is known */
-    /* job.id, state, result, finished_at_ms; erases the payload; applies change in the same transaction. Of a
-     * job that has finished: PB_OK if in the same state, else PB_E_CONFLICT. */
+    /* job.id, state, result, finished_at_ms; erases the payload, but of a job that is JOB_DEAD; applies change
+     * in the same transaction. Of a job that has finished: PB_OK if in the same state, else PB_E_CONFLICT. */
     STORE_FINISH_JOB,
-    STORE_RETRY_JOB, /* job.id, job.attempts: the job stays waiting; PB_E_CONFLICT if it has finished */
-    STORE_ADD_TOKEN, /* token; PB_E_EXISTS by its hash */
-    STORE_SET_META,  /* meta_key, meta_value (NULL removes) */
+    /* job.id, attempts, crashes, not_before_ms: an attempt ended without an outcome; the job stays waiting.
+     * PB_E_CONFLICT if it has finished. */
+    STORE_RETRY_JOB,
+    /* job.id, crashes, cancel_asked: sets crashes, and cancel_asked if it is true (it is never taken back). The
+     * job stays waiting. PB_E_CONFLICT if it has finished. */
+    STORE_MARK_JOB,
+    /* job.id, not_before_ms: a job that is JOB_DEAD waits again, as new: attempts, crashes 0, cancel_asked
+     * false, deadline_ms and finished_at_ms 0, no result. PB_E_CONFLICT: it is in another state. Fills
+     * op->job with the whole job as it is then, payload included. */
+    STORE_REVIVE_JOB,
+    /* purge: removes finished jobs, the longest finished first, at most LIMIT_PURGE_ROWS; says in
+     * purge.removed how many. */
+    STORE_PURGE_JOBS,
+    STORE_RAISE_EPOCH, /* raises the epoch as store_next_epoch does; says it in epoch */
+    STORE_ADD_TOKEN,   /* token; PB_E_EXISTS by its hash */
+    STORE_SET_META,    /* meta_key, meta_value (NULL removes) */
+};
+
+/* What is kept of jobs that have ended. A job goes when it is older than its limit, or when more than
+ * keep_count others of the same group (dead ones; all others) ended after it. */
+struct store_purge {
+    int64_t ended_before_ms, dead_before_ms; /* wall clock */
+    uint64_t keep_count;
+    size_t removed;
 };
 
 enum store_change_kind { CHANGE_NONE, CHANGE_CREATE, CHANGE_REPLACE, CHANGE_DELETE };
@@ -60,6 +81,8 @@ struct store_op {
     struct store_change change;
     struct store_token token;
     const char *meta_key, *meta_value;
+    struct store_purge purge;
+    uint32_t epoch;
     pb_err outcome;
     struct pb_id existing_job;
 };
@@ -103,10 +126,19 @@ struct store_filter {
 pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
                                size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                void *arg, struct pb_why *why) PB_CHECKED;
-/* The waiting jobs in order of id, after an id, payloads left out. */
-pb_err store_list_waiting(struct store *s, const struct pb_id *after, size_t limit,
-                          pb_err (*each)(void *arg, const struct job *job), void *arg,
-                          struct pb_why *why) PB_CHECKED;
+/* A page of jobs, payloads left out, in order of id: after an id (nil: from the start), or with newest_first
+ * before it (nil: from the end). Empty or zero filters match all. */
+struct store_job_filter {
+    const char *tenant, *type;
+    enum job_kind kind;
+    enum job_state state;
+    const struct pb_id *integration;
+    const char *code; /* the "code" in the job's result */
+    bool newest_first;
+};
+pb_err store_list_jobs(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
+                       size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
+                       struct pb_why *why) PB_CHECKED;
 pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                          void *arg, struct pb_why *why) PB_CHECKED;
 
