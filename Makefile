@@ -24,7 +24,7 @@ BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
 
 COMMON_SRC  := $(wildcard common/*.c)
-BROKER_SRC  := $(filter-out broker/main.c,$(wildcard broker/*.c broker/http/*.c))
+BROKER_SRC  := $(filter-out broker/main.c,$(wildcard broker/*.c broker/board/*.c broker/http/*.c))
 WORKER_SRC  := $(filter-out worker/main.c,$(wildcard worker/*.c worker/declarative/*.c))
 CLIENT_SRC  := $(filter-out common/client/main.c,$(wildcard common/client/*.c))
 SANDBOX_SRC := $(wildcard tests/sandbox/*.c)
