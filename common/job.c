@@ -14,8 +14,11 @@ void job_fini(struct job *job)
 
 const char *job_kind_name(enum job_kind kind)
 {
-    static const char *const names[] = {
-        [JOB_SETUP] = "setup", [JOB_VALIDATE] = "validate", [JOB_DELETE] = "delete"};
+    static const char *const names[] = {[JOB_SETUP] = "setup",
+                                        [JOB_VALIDATE] = "validate",
+                                        [JOB_DELETE] = "delete",
+                                        [JOB_TEST] = "test",
+                                        [JOB_PING] = "ping"};
     return NAME_OF(names, kind);
 }
 

@@ -14,6 +14,8 @@ enum job_kind {
     JOB_SETUP = 1,    /* test the credentials, then create the integration */
     JOB_VALIDATE = 2, /* test an integration again and store the result */
     JOB_DELETE = 3,
+    JOB_TEST = 4, /* test credentials and store nothing: a bad answer is an answer, too */
+    JOB_PING = 5, /* goes the whole way and back, and does nothing */
 };
 
 enum job_state {
