@@ -406,14 +406,27 @@ static void on_report(void *arg, links_session session, const struct wire_report
         reconcile(b, session, report);
 }
 
-static void on_left(void *arg, links_session session, const char *reason)
+/* Its worker drains: no attempt is counted. */
+static void on_undelivered(void *arg, links_session session, const struct wire_attempt *attempt)
+{
+    struct board_event back = {.kind = BOARD_OUTCOME,
+                               .session = session,
+                               .job = attempt->job,
+                               .fence = attempt->fence,
+                               .outcome = OUTCOME_RETURNED,
+                               .undelivered = true};
+    effects_step(arg, &back);
+}
+
+static void on_left(void *arg, links_session session, const char *reason, bool clean)
 {
     (void)reason;
     struct broker *b = arg;
-    effects_step(b, &(struct board_event){.kind = BOARD_LEAVE, .session = session});
+    effects_step(b, &(struct board_event){.kind = BOARD_LEAVE, .session = session, .undelivered = clean});
 }
 
-const struct links_events effects_of_links = {.joined = on_joined, .report = on_report, .left = on_left};
+const struct links_events effects_of_links = {
+    .joined = on_joined, .report = on_report, .undelivered = on_undelivered, .left = on_left};
 
 pb_err effects_open(struct effects **out)
 {

@@ -24,7 +24,13 @@
 struct outgoing {
     struct wire_attempt attempt; /* its texts and payload lie in bytes */
     uint8_t *bytes;
+    links_session session;
     struct outgoing *next;
+};
+
+struct outgoing_queue {
+    struct outgoing *head, **tail;
+    size_t count;
 };
 
 struct fences {
@@ -43,13 +49,12 @@ struct session {
     struct session_sockets sockets;
     int send_fd;       /* in epoll while a frame waits for room; -1: not */
     struct buf unsent; /* one sealed frame that the pipe had no room for */
-    struct outgoing *attempts, **attempts_tail;
-    size_t attempt_count, attempts_bytes;
-    struct fences settled, cancel;
-    bool ask_list;
+    struct outgoing_queue attempts;
+    struct fences settled, cancel, stop;
+    bool ask_list, ask_drain, tell_sent;
     char id[ID_TEXT_BYTES], name[LIMIT_WORKER_NAME + 1], version[32];
     uint32_t capacity, free, running;
-    uint64_t attempts_sent;
+    uint64_t attempts_sent, received;
     bool draining;
     UT_hash_handle by_number, by_wire_id;
 };
@@ -67,7 +72,53 @@ struct links {
     uint64_t second_ms;
     unsigned refused_this_second;
     uint64_t bad_logged_ms, bad_count;
+    struct outgoing_queue undelivered; /* each session's at most its worker's credit */
 };
+
+/* -- attempts on their way out -- */
+
+static void queue_init(struct outgoing_queue *q)
+{
+    *q = (struct outgoing_queue){.tail = &q->head};
+}
+
+static void queue_push(struct outgoing_queue *q, struct outgoing *o)
+{
+    o->next = NULL;
+    *q->tail = o;
+    q->tail = &o->next;
+    q->count++;
+}
+
+static struct outgoing *queue_pop(struct outgoing_queue *q)
+{
+    struct outgoing *o = q->head;
+    if (!o)
+        return NULL;
+    q->head = o->next;
+    q->count--;
+    if (!q->head)
+        q->tail = &q->head;
+    return o;
+}
+
+static void queue_move(struct outgoing_queue *from, struct outgoing_queue *to)
+{
+    for (struct outgoing *o; (o = queue_pop(from));)
+        queue_push(to, o);
+}
+
+static void outgoing_free(struct outgoing *o)
+{
+    free(o->bytes);
+    free(o);
+}
+
+static void queue_fini(struct outgoing_queue *q)
+{
+    for (struct outgoing *o; (o = queue_pop(q));)
+        outgoing_free(o);
+}
 
 /* -- sessions -- */
 
@@ -93,7 +144,7 @@ static struct session *session_new(struct links *l, const struct wire_hello *hel
     s->number = ++l->last_number;
     s->send_fd = -1;
     s->began_ms = s->heard_ms = s->sent_ms = now_ms;
-    s->attempts_tail = &s->attempts;
+    queue_init(&s->attempts);
     memcpy(s->wire_id, hello->session, sizeof s->wire_id);
     memcpy(s->hello_key, hello->key, sizeof s->hello_key);
     buf_init(&s->hello_answer, 1024);
@@ -103,17 +154,6 @@ static struct session *session_new(struct links *l, const struct wire_hello *hel
     HASH_ADD(by_wire_id, l->by_wire_id, wire_id, WIRE_SESSION_BYTES, s);
     l->pending++;
     return s;
-}
-
-static void drop_attempts(struct session *s)
-{
-    for (struct outgoing *o; (o = s->attempts);) {
-        s->attempts = o->next;
-        free(o->bytes);
-        free(o);
-    }
-    s->attempts_tail = &s->attempts;
-    s->attempt_count = s->attempts_bytes = 0;
 }
 
 static void watch_send(struct links *l, struct session *s, bool on)
@@ -132,9 +172,10 @@ static void session_free(struct links *l, struct session *s)
     HASH_DELETE(by_number, l->by_number, s);
     HASH_DELETE(by_wire_id, l->by_wire_id, s);
     *(s->joined ? &l->joined : &l->pending) -= 1;
-    drop_attempts(s);
+    queue_fini(&s->attempts);
     free(s->settled.items);
     free(s->cancel.items);
+    free(s->stop.items);
     buf_fini(&s->hello_answer);
     buf_fini(&s->join_answer);
     buf_fini(&s->unsent);
@@ -146,12 +187,13 @@ static void session_end(struct links *l, struct session *s, const char *reason)
 {
     links_session number = s->number;
     bool joined = s->joined;
+    bool clean = s->draining && s->running == 0 && s->received == s->attempts_sent;
     if (joined)
         log_line(l->log, s->draining ? LOG_INFO : LOG_WARN, "worker left", "worker", s->name, "id", s->id,
                  "reason", reason, NULL);
     session_free(l, s);
     if (joined)
-        l->events.left(l->arg, number, reason);
+        l->events.left(l->arg, number, reason, clean);
 }
 
 /* -- answers on the members socket -- */
@@ -372,12 +414,21 @@ static void on_member_message(struct links *l, const uint8_t *bytes, size_t len,
 
 /* -- reports -- */
 
+/* The worker waits for all that went out, so nothing more may: what has not left goes back. */
+static void stop_sending(struct links *l, struct session *s)
+{
+    s->draining = s->tell_sent = true;
+    queue_move(&s->attempts, &l->undelivered);
+}
+
 static void on_report(struct links *l, struct session *s, const struct wire_report *report)
 {
     links_session number = s->number;
     s->free = report->free;
     s->running = report->running;
-    s->draining = report->draining;
+    s->received = report->received;
+    if (report->draining && !s->draining)
+        stop_sending(l, s);
     l->events.report(l->arg, number, report);
 }
 
@@ -472,26 +523,31 @@ static uint8_t *copy_part(uint8_t **at, const void *from, size_t len)
     return to;
 }
 
-void links_send_attempt(struct links *l, links_session session, const struct wire_attempt *a)
+static struct outgoing *outgoing_new(links_session session, const struct wire_attempt *a)
 {
-    struct session *s = by_number(l, session);
-    struct outgoing *o = s ? calloc(1, sizeof *o) : NULL;
+    struct outgoing *o = calloc(1, sizeof *o);
     size_t len = a->tenant.len + a->type.len + a->payload.len;
     if (o && !(o->bytes = malloc(len ? len : 1))) {
         free(o);
         o = NULL;
     }
     if (!o)
-        return; /* no memory: the list that the worker is asked for will show the loss */
+        return NULL;
     uint8_t *at = o->bytes;
+    o->session = session;
     o->attempt = *a;
     o->attempt.tenant.data = (const char *)copy_part(&at, a->tenant.data, a->tenant.len);
     o->attempt.type.data = (const char *)copy_part(&at, a->type.data, a->type.len);
     o->attempt.payload.data = copy_part(&at, a->payload.data, a->payload.len);
-    *s->attempts_tail = o;
-    s->attempts_tail = &o->next;
-    s->attempt_count++;
-    s->attempts_bytes += len;
+    return o;
+}
+
+void links_send_attempt(struct links *l, links_session session, const struct wire_attempt *a)
+{
+    struct session *s = by_number(l, session);
+    struct outgoing *o = s ? outgoing_new(session, a) : NULL;
+    if (o) /* else no memory: the list that the worker is asked for will show the loss */
+        queue_push(s->draining ? &l->undelivered : &s->attempts, o);
 }
 
 static void add_fence(struct fences *f, uint64_t fence)
@@ -521,6 +577,27 @@ void links_send_cancel(struct links *l, links_session session, uint64_t fence)
         add_fence(&s->cancel, fence);
 }
 
+void links_send_stop(struct links *l, links_session session, uint64_t fence)
+{
+    struct session *s = by_number(l, session);
+    if (s)
+        add_fence(&s->stop, fence);
+}
+
+pb_err links_drain(struct links *l, const char *worker_id_text)
+{
+    struct session *s, *next;
+    HASH_ITER(by_number, l->by_number, s, next)
+    {
+        if (!s->joined || strcmp(s->id, worker_id_text) != 0)
+            continue;
+        s->ask_drain = !s->draining;
+        log_line(l->log, LOG_INFO, "a worker is asked to drain", "worker", s->name, "id", s->id, NULL);
+        return PB_OK;
+    }
+    return PB_E_NOT_FOUND;
+}
+
 void links_ask_list(struct links *l, links_session session)
 {
     struct session *s = by_number(l, session);
@@ -532,7 +609,7 @@ void links_ask_list(struct links *l, links_session session)
 static size_t gather_attempts(const struct session *s, struct wire_attempt out[LIMIT_BATCH_ENTRIES])
 {
     size_t count = 0, bytes = 0;
-    for (struct outgoing *o = s->attempts; o && count < LIMIT_BATCH_ENTRIES; o = o->next) {
+    for (struct outgoing *o = s->attempts.head; o && count < LIMIT_BATCH_ENTRIES; o = o->next) {
         bytes += o->attempt.tenant.len + o->attempt.type.len + o->attempt.payload.len + 128;
         if (count && bytes > LIMIT_BATCH_BYTES)
             break;
@@ -541,58 +618,57 @@ static size_t gather_attempts(const struct session *s, struct wire_attempt out[L
     return count;
 }
 
-static void drop_sent(struct session *s, size_t attempts, size_t settled, size_t cancel)
+static void drop_sent(struct session *s, const struct wire_jobs *jobs)
 {
-    for (size_t i = 0; i < attempts; i++) {
-        struct outgoing *o = s->attempts;
-        s->attempts = o->next;
-        s->attempt_count--;
-        s->attempts_sent++;
-        free(o->bytes);
-        free(o);
-    }
-    if (!s->attempts)
-        s->attempts_tail = &s->attempts;
-    s->settled.count -= settled;
-    s->cancel.count -= cancel;
-    s->ask_list = false;
+    for (size_t i = 0; i < jobs->attempt_count; i++)
+        outgoing_free(queue_pop(&s->attempts));
+    s->attempts_sent += jobs->attempt_count;
+    s->settled.count -= jobs->settled_count;
+    s->cancel.count -= jobs->cancel_count;
+    s->stop.count -= jobs->stop_count;
+    s->ask_list = s->ask_drain = s->tell_sent = false;
 }
 
-static size_t at_most(size_t n, size_t most)
+/* As many as fit, from the end: their order means nothing. */
+static uint64_t *gather_fences(const struct fences *f, size_t *count)
 {
-    return n < most ? n : most;
+    *count = f->count < LIMIT_BATCH_ENTRIES ? f->count : LIMIT_BATCH_ENTRIES;
+    return f->items ? f->items + (f->count - *count) : NULL;
 }
 
-/* Seals the next message of what waits into s->unsent. Fences go from the end: their order means nothing. */
+/* Seals the next message of what waits into s->unsent. */
 static pb_err seal_next(struct session *s)
 {
     struct wire_attempt attempts[LIMIT_BATCH_ENTRIES];
     struct wire_jobs jobs = {
         .attempts = attempts,
         .attempt_count = gather_attempts(s, attempts),
-        .settled_count = at_most(s->settled.count, LIMIT_BATCH_ENTRIES),
-        .cancel_count = at_most(s->cancel.count, LIMIT_BATCH_ENTRIES),
         .list = s->ask_list,
+        .drain = s->ask_drain,
+        .has_sent = s->tell_sent,
+        .sent = s->attempts_sent, /* nothing is added to it from then on */
     };
     struct buf plain;
-    if (s->settled.items)
-        jobs.settled = s->settled.items + (s->settled.count - jobs.settled_count);
-    if (s->cancel.items)
-        jobs.cancel = s->cancel.items + (s->cancel.count - jobs.cancel_count);
+    jobs.settled = gather_fences(&s->settled, &jobs.settled_count);
+    if (jobs.attempt_count == s->attempts.count) { /* these may name any of those before */
+        jobs.cancel = gather_fences(&s->cancel, &jobs.cancel_count);
+        jobs.stop = gather_fences(&s->stop, &jobs.stop_count);
+    }
     buf_init(&plain, LIMIT_MESSAGE_BYTES);
     buf_reset(&s->unsent);
     pb_err err = wire_pack_jobs(&jobs, &plain);
     if (!err)
         err = channel_seal(&s->channel, plain.data, plain.len, &s->unsent);
     if (!err)
-        drop_sent(s, jobs.attempt_count, jobs.settled_count, jobs.cancel_count);
+        drop_sent(s, &jobs);
     buf_fini(&plain);
     return err;
 }
 
 static bool anything_to_say(const struct session *s)
 {
-    return s->attempts || s->settled.count || s->cancel.count || s->ask_list;
+    return s->attempts.count || s->settled.count || s->cancel.count || s->stop.count || s->ask_list ||
+           s->ask_drain || s->tell_sent;
 }
 
 /* Sends until nothing waits or the pipe is full. ping: say something even if there is nothing to say. */
@@ -613,9 +689,21 @@ static void send_all(struct links *l, struct session *s, bool ping, uint64_t now
     watch_send(l, s, err == PB_E_AGAIN);
 }
 
+/* By now the owner has taken the reports after which these could not leave, and gives nothing more to those
+ * workers. */
+static void give_back(struct links *l)
+{
+    struct outgoing_queue back;
+    queue_init(&back);
+    queue_move(&l->undelivered, &back);
+    for (struct outgoing *o; (o = queue_pop(&back)); outgoing_free(o))
+        l->events.undelivered(l->arg, o->session, &o->attempt);
+}
+
 void links_flush(struct links *l, uint64_t now_ms)
 {
     struct session *s, *next;
+    give_back(l);
     HASH_ITER(by_number, l->by_number, s, next)
     {
         if (s->joined && (s->unsent.len || anything_to_say(s)))
@@ -701,6 +789,7 @@ pb_err links_open(const struct links_settings *settings, const struct log *log,
     if (!l)
         return PB_E_MEMORY;
     *l = (struct links){.settings = *settings, .log = log, .events = *events, .arg = arg};
+    queue_init(&l->undelivered);
     pb_err err = sockets_open(settings->listen, &l->sockets, why);
     if (err)
         links_close(l);
@@ -718,6 +807,7 @@ void links_close(struct links *l)
     {
         session_free(l, s);
     }
+    queue_fini(&l->undelivered);
     sockets_close(l->sockets);
     free(l);
 }
