@@ -77,12 +77,13 @@ static pb_err load_one(void *arg, const struct job *job)
 static pb_err load_jobs(struct broker *b, struct store *store, struct pb_why *why)
 {
     const size_t page_size = 1000;
+    const struct store_job_filter waiting = {.state = JOB_WAITING};
     struct page page = {.broker = b};
     pb_err err;
     do {
         struct pb_id after = page.last;
         page.count = 0;
-        err = store_list_waiting(store, &after, page_size, load_one, &page, why);
+        err = store_list_jobs(store, &waiting, &after, page_size, load_one, &page, why);
     } while (!err && page.count == page_size);
     return err;
 }
