@@ -88,7 +88,7 @@ void board_on_outcome(struct board *b, uint64_t now_ms, const struct board_event
         [RUNNING] = true, [READY] = true, [DELAYED] = true, [SUSPECT] = true, [MARKING] = true};
     uint32_t i = board_find(b, &e->job);
     struct slot *s = i == NONE ? NULL : board_slot(b, i);
-    bool newest = s && s->fence == e->fence;
+    bool newest = s && e->fence && s->fence == e->fence;
     if (newest && s->state == COMMITTING) {
         board_effect(out, BOARD_DUPLICATE)->cargo = e->cargo;
         return;

@@ -13,7 +13,7 @@ void board_on_join(struct board *b, uint64_t now_ms, const struct board_event *e
 static bool may_adopt(const struct slot *s, uint64_t fence)
 {
     bool waits = s->state == READY || s->state == DELAYED || s->state == HELD || s->state == SUSPECT;
-    return waits && (s->fence == fence || (s->state == HELD && s->fence < fence));
+    return waits && fence && (s->fence == fence || (s->state == HELD && s->fence < fence));
 }
 
 static bool adopt(struct board *b, uint64_t now_ms, uint32_t i, struct seat *seat, uint64_t fence)

@@ -375,7 +375,8 @@ static void storm_look(struct storm *s)
     }
     struct board_counts c;
     board_count(s->t.board, &c);
-    assert_int_equal(c.appending + c.ready + c.blocked + c.delayed + c.held + c.running + c.committing + c.suspect,
+    assert_int_equal(c.appending + c.ready + c.blocked + c.delayed + c.held + c.running + c.committing +
+                         c.suspect,
                      board_live(s->t.board));
     assert_int_equal(board_live(s->t.board), s->accepted - s->finished);
 }

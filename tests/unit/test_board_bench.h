@@ -4,6 +4,7 @@
 #define TEST_BOARD_BENCH_H
 
 #include "broker/board/board.h"
+#include "common/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,6 +38,20 @@ static inline void bench_open(struct bench *t, uint32_t epoch)
                                       .backoff_max_ms = 10000,
                                       .jobs_max = 10000,
                                       .seed = 42};
+    *t = (struct bench){.now_ms = 1000};
+    assert_int_equal(board_new(&settings, &t->board), PB_OK);
+}
+
+/* As bench_open(), with limits of gates that nobody has set. */
+static inline void bench_open_with(struct bench *t, enum board_key key, const struct board_limit *limit)
+{
+    struct board_settings settings = {.epoch = 7,
+                                      .recovery_ms = 1000,
+                                      .backoff_ms = 100,
+                                      .backoff_max_ms = 10000,
+                                      .jobs_max = LIMIT_JOBS_LIVE,
+                                      .seed = 42};
+    settings.defaults[key] = *limit;
     *t = (struct bench){.now_ms = 1000};
     assert_int_equal(board_new(&settings, &t->board), PB_OK);
 }
@@ -99,19 +114,55 @@ static inline void accept(struct bench *t, unsigned job, unsigned integration)
     appended(t, job, PB_OK);
 }
 
+static inline void submit_spec(struct bench *t, unsigned job, const struct board_spec *spec)
+{
+    step(t, (struct board_event){.kind = BOARD_SUBMIT, .job = id_of(job), .spec = *spec});
+}
+
+static inline void accept_spec(struct bench *t, unsigned job, const struct board_spec *spec)
+{
+    submit_spec(t, job, spec);
+    if (!spec->memory)
+        appended(t, job, PB_OK);
+}
+
+static inline void load(struct bench *t, unsigned job, unsigned integration, const struct board_spec *spec)
+{
+    struct board_event e = {.kind = BOARD_LOADED, .job = id_of(job), .spec = *spec};
+    if (integration)
+        e.integration = id_of(1000000 + integration);
+    step(t, e);
+}
+
+static inline void cancel(struct bench *t, unsigned job)
+{
+    step(t, (struct board_event){.kind = BOARD_CANCEL_JOB, .job = id_of(job)});
+}
+
+static inline void leave(struct bench *t, uint64_t session)
+{
+    step(t, (struct board_event){.kind = BOARD_LEAVE, .session = session});
+}
+
+static inline void marked(struct bench *t, unsigned job)
+{
+    step(t, (struct board_event){.kind = BOARD_MARKED, .job = id_of(job)});
+}
+
 static inline void join(struct bench *t, uint64_t session)
 {
     step(t, (struct board_event){.kind = BOARD_JOIN, .session = session});
 }
 
 static inline void beat(struct bench *t, uint64_t session, uint64_t received, uint32_t free, uint32_t running,
-                 uint64_t sum)
+                        uint64_t sum)
 {
     step(t, (struct board_event){
                 .kind = BOARD_BEAT, .session = session, .beat = {received, free, running, sum}});
 }
 
-static inline void outcome(struct bench *t, uint64_t session, unsigned job, uint64_t fence, enum job_outcome what)
+static inline void outcome(struct bench *t, uint64_t session, unsigned job, uint64_t fence,
+                           enum job_outcome what)
 {
     step(t,
          (struct board_event){
