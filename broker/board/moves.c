@@ -115,9 +115,11 @@ void board_delay(struct board *b, uint32_t i, uint64_t due_ms)
 
 void board_start_waiting(struct board *b, uint64_t now_ms, uint32_t i)
 {
-    uint64_t due_ms = board_slot(b, i)->due_ms;
-    if (due_ms > now_ms)
-        board_delay(b, i, due_ms);
+    const struct slot *s = board_slot(b, i);
+    if (board_fate(s) != REASON_NONE)
+        board_delay(b, i, now_ms); /* the next tick ends it */
+    else if (s->due_ms > now_ms)
+        board_delay(b, i, s->due_ms);
     else
         board_make_ready(b, now_ms, i);
 }
