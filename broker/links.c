@@ -55,8 +55,8 @@ struct session {
     bool ask_list, ask_drain, tell_sent;
     char id[ID_TEXT_BYTES], name[LIMIT_WORKER_NAME + 1], version[32];
     uint32_t capacity, free, running;
-    uint64_t attempts_sent, received;
-    bool draining;
+    uint64_t attempts_sent;
+    bool draining, goodbye;
     bool has_news; /* it is in the list of those that have */
     struct session *prev, *next;
     UT_hash_handle by_number, by_wire_id;
@@ -208,13 +208,13 @@ static void session_end(struct links *l, struct session *s, const char *reason)
 {
     links_session number = s->number;
     bool joined = s->joined;
-    bool clean = s->draining && s->running == 0 && s->received == s->attempts_sent;
+    bool goodbye = s->goodbye;
     if (joined)
-        log_line(l->log, s->draining ? LOG_INFO : LOG_WARN, "worker left", "worker", s->name, "id", s->id,
-                 "reason", reason, NULL);
+        log_line(l->log, goodbye || s->draining ? LOG_INFO : LOG_WARN, "worker left", "worker", s->name, "id",
+                 s->id, "reason", reason, NULL);
     session_free(l, s);
     if (joined)
-        l->events.left(l->arg, number, reason, clean);
+        l->events.left(l->arg, number, reason, goodbye);
 }
 
 /* -- answers on the members socket -- */
@@ -449,7 +449,6 @@ static void on_report(struct links *l, struct session *s, const struct wire_repo
     links_session number = s->number;
     s->free = report->free;
     s->running = report->running;
-    s->received = report->received;
     if (report->draining && !s->draining)
         stop_sending(l, s);
     l->events.report(l->arg, number, report);
@@ -476,7 +475,7 @@ static void on_report_frame(struct links *l, const struct wire_sealed *frame, ui
         if (m.kind == WIRE_REPORT)
             on_report(l, s, &m.report);
         else if (m.kind == WIRE_LEAVE) {
-            s->draining = true;
+            s->goodbye = true;
             session_end(l, s, "it said goodbye");
         }
         wire_fini(&m);
