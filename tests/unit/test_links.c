@@ -291,9 +291,11 @@ static void links_drain_knows_the_workers_that_are_here(void **state)
     assert_int_equal(links_drain(s.links, ""), PB_E_NOT_FOUND);
     turns(&s, 10);
     assert_false(link_is_draining(s.link));
+    uint64_t began_ms = clock_mono_ms();
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK);
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK);
     UNTIL(&s, link_is_drained(s.link));
+    assert_true(clock_mono_ms() < began_ms + LEASE_MS / 2); /* it was answered */
     assert_true(s.draining_seen);
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK); /* it is about it */
     link_close(s.link);
@@ -405,6 +407,22 @@ static void links_left_is_not_clean_when_attempts_were_left_behind(void **state)
     close_scene(&s);
 }
 
+static void links_left_is_not_clean_when_an_attempt_was_on_its_way(void **state)
+{
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    link_drain(s.link);
+    link_tick(s.link, clock_mono_ms());
+    send_attempt(&s, 1);
+    links_flush(s.links, clock_mono_ms());
+    link_close(s.link); /* told twice */
+    s.link = NULL;
+    UNTIL(&s, s.left);
+    assert_false(s.clean);
+    close_scene(&s);
+}
+
 static void link_drain_waits_no_longer_than_a_lease(void **state)
 {
     struct scene s;
@@ -471,6 +489,7 @@ int main(void)
         cmocka_unit_test(links_gives_back_what_comes_after_the_drain),
         cmocka_unit_test(links_gives_back_what_had_not_left_at_the_drain),
         cmocka_unit_test(links_left_is_not_clean_when_attempts_were_left_behind),
+        cmocka_unit_test(links_left_is_not_clean_when_an_attempt_was_on_its_way),
         cmocka_unit_test(link_drain_waits_no_longer_than_a_lease),
         cmocka_unit_test(links_keep_an_idle_session),
         cmocka_unit_test(links_end_a_session_that_is_silent_for_a_lease),
