@@ -291,9 +291,11 @@ static void links_drain_knows_the_workers_that_are_here(void **state)
     assert_int_equal(links_drain(s.links, ""), PB_E_NOT_FOUND);
     turns(&s, 10);
     assert_false(link_is_draining(s.link));
+    uint64_t began_ms = clock_mono_ms();
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK);
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK);
     UNTIL(&s, link_is_drained(s.link));
+    assert_true(clock_mono_ms() < began_ms + LEASE_MS / 2); /* it was answered */
     assert_true(s.draining_seen);
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK); /* it is about it */
     link_close(s.link);
