@@ -177,6 +177,8 @@ void gates_drop(struct gates *g, uint32_t i)
 
 void gates_set_limit(struct gates *g, uint32_t i, const struct board_limit *limit)
 {
+    if (memcmp(&g->items[i].limit, limit, sizeof *limit) == 0)
+        return;
     g->items[i].limit = *limit;
     gates_look_again(g, i);
 }

@@ -85,6 +85,77 @@ static void board_loads_more_than_a_tenant_may_submit(void **state)
     board_free(t.board);
 }
 
+static void board_makes_a_cancel_durable_while_a_retry_is_committed(void **state)
+{
+    struct bench *t = *state;
+    uint64_t fence = run_one(t, 1, 1);
+    outcome(t, 1, 1, fence, OUTCOME_RETRY);
+    cancel(t, 1);
+    assert_int_equal(count_of(t, BOARD_NOTE), 1); /* a crash now must not bring the job back */
+    committed(t, 1, OUTCOME_RETRY, PB_OK);
+    tick(t, 0); /* and it does not sit out its backoff */
+    assert_int_equal(only(t, BOARD_COMMIT).outcome, OUTCOME_CANCELLED);
+}
+
+static void board_ends_a_cancelled_job_that_is_handed_back_for_later(void **state)
+{
+    struct bench *t = *state;
+    uint64_t fence = run_one(t, 1, 1);
+    cancel(t, 1);
+    assert_int_equal(only(t, BOARD_STOP).fence, fence);
+    step(t, (struct board_event){.kind = BOARD_OUTCOME,
+                                 .session = 1,
+                                 .job = id_of(1),
+                                 .fence = fence,
+                                 .outcome = OUTCOME_RETURNED,
+                                 .retry_after_ms = 60000});
+    assert_int_equal(only(t, BOARD_COMMIT).outcome, OUTCOME_CANCELLED);
+}
+
+static void board_spreads_what_is_handed_back_for_the_same_time(void **state)
+{
+    struct bench *t = *state;
+    uint64_t fences[101];
+    join(t, 1);
+    beat(t, 1, 0, 100, 0, 0);
+    for (unsigned i = 1; i <= 100; i++) {
+        accept(t, i, 0);
+        fences[i] = only(t, BOARD_DISPATCH).fence;
+    }
+    for (unsigned i = 1; i <= 100; i++)
+        step(t, (struct board_event){.kind = BOARD_OUTCOME,
+                                     .session = 1,
+                                     .job = id_of(i),
+                                     .fence = fences[i],
+                                     .outcome = OUTCOME_RETURNED,
+                                     .retry_after_ms = 1000,
+                                     .undelivered = true});
+    tick(t, 1010);
+    assert_true(count_of(t, BOARD_DISPATCH) < 50);
+}
+
+static void board_reclaims_what_was_sent_after_one_that_never_left(void **state)
+{
+    struct bench *t = *state;
+    join(t, 1);
+    beat(t, 1, 0, 2, 0, 0);
+    accept(t, 1, 0);
+    uint64_t first = only(t, BOARD_DISPATCH).fence;
+    accept(t, 2, 0);
+    step(t, (struct board_event){.kind = BOARD_OUTCOME,
+                                 .session = 1,
+                                 .job = id_of(1),
+                                 .fence = first,
+                                 .outcome = OUTCOME_RETURNED,
+                                 .retry_after_ms = 100000,
+                                 .undelivered = true});
+    beat(t, 1, 1, 1, 0, 0); /* the second came, and the worker had no memory for it */
+    assert_int_equal(count_of(t, BOARD_ASK), 1);
+    t->fx.count = 0;
+    board_reconcile(t->board, t->now_ms, 1, listed_none, NULL, &t->fx);
+    assert_int_equal(board_running_of(t->board, 1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +164,10 @@ int main(void)
         T(board_keeps_a_rate_over_jobs_that_come_one_at_a_time),
         T(board_keeps_the_default_of_a_host_whose_jobs_say_no_limit),
         T(board_loads_more_than_a_tenant_may_submit),
+        T(board_makes_a_cancel_durable_while_a_retry_is_committed),
+        T(board_ends_a_cancelled_job_that_is_handed_back_for_later),
+        T(board_spreads_what_is_handed_back_for_the_same_time),
+        T(board_reclaims_what_was_sent_after_one_that_never_left),
     };
     return cmocka_run_group_tests_name("board_edges", tests, NULL, NULL);
 }
