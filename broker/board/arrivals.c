@@ -29,6 +29,13 @@ static void fill(struct board *b, uint32_t i, const struct board_event *e)
     heap_put(&b->deadlines, i);
 }
 
+/* Zeros say nothing about the host: the default, or whatever another job has said, holds. */
+static const struct board_limit *host_limit(const struct board_spec *spec)
+{
+    const struct board_limit *l = &spec->host_limit;
+    return l->interval_us || l->burst || l->concurrency ? l : NULL;
+}
+
 /* A slot with its place in a line; room in the heaps is seen to here, where it may fail. */
 static pb_err take(struct board *b, const struct board_event *e, uint32_t *out)
 {
@@ -40,8 +47,8 @@ static pb_err take(struct board *b, const struct board_event *e, uint32_t *out)
     if (!err && e->spec.deadline_ms)
         err = heap_reserve(&b->deadlines, b->deadlines.count + 1);
     if (!err)
-        err = lines_enter(b->lines, e->spec.names, &e->spec.host_limit, e->spec.priority,
-                          &board_slot(b, i)->line);
+        err = lines_enter(b->lines, e->spec.names, host_limit(&e->spec), e->spec.priority,
+                          e->kind == BOARD_SUBMIT, &board_slot(b, i)->line);
     if (err) {
         slots_give(&b->slots, i);
         return err;
