@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#define RELEASED_A_TICK 4096 /* so that a million loaded jobs do not stop the loop */
+
 static void reject(struct board_effects *out, const struct board_event *e, pb_err err)
 {
     struct board_effect *fx = board_effect(out, BOARD_REJECT);
@@ -119,18 +121,21 @@ void board_on_loaded(struct board *b, uint64_t now_ms, const struct board_event 
         make_held(b, i);
 }
 
+static void release(struct board *b, uint64_t now_ms, uint32_t i)
+{
+    struct slot *s = board_slot(b, i);
+    uint64_t wanted_ms = s->due_ms, due_ms = now_ms + board_backoff(b, s->attempts);
+    board_unlist(b, i);
+    if (board_fate(s) != REASON_NONE)
+        due_ms = now_ms;
+    else if (wanted_ms > due_ms)
+        due_ms = wanted_ms;
+    board_delay(b, i, due_ms);
+}
+
 /* A restart is no reason for a storm. */
 void board_release_held(struct board *b, uint64_t now_ms)
 {
-    while (b->held.head != NONE && now_ms >= b->held_until_ms) {
-        uint32_t i = b->held.head;
-        struct slot *s = board_slot(b, i);
-        uint64_t wanted_ms = s->due_ms, due_ms = now_ms + board_backoff(b, s->attempts);
-        board_unlist(b, i);
-        if (board_fate(s) != REASON_NONE)
-            due_ms = now_ms;
-        else if (wanted_ms > due_ms)
-            due_ms = wanted_ms;
-        board_delay(b, i, due_ms);
-    }
+    for (size_t n = 0; b->held.head != NONE && now_ms >= b->held_until_ms && n < RELEASED_A_TICK; n++)
+        release(b, now_ms, b->held.head);
 }

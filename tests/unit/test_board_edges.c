@@ -156,6 +156,39 @@ static void board_reclaims_what_was_sent_after_one_that_never_left(void **state)
     assert_int_equal(board_running_of(t->board, 1), 0);
 }
 
+static void board_lets_go_of_loaded_jobs_some_at_a_time(void **state)
+{
+    struct bench *t = *state;
+    for (unsigned i = 1; i <= 9000; i++)
+        load(t, i, 0, &plain);
+    struct board_counts c;
+    size_t before = 9000;
+    t->now_ms += 1000;
+    for (int turns = 0; before; turns++) { /* a million must not stop the loop */
+        assert_true(board_due_ms(t->board) <= t->now_ms && turns < 10);
+        tick(t, 0);
+        board_count(t->board, &c);
+        assert_true(before - c.held <= 5000);
+        before = c.held;
+    }
+}
+
+static void board_says_why_it_ended_a_job(void **state)
+{
+    struct bench *t = *state;
+    accept(t, 1, 0);
+    cancel(t, 1);
+    committed(t, 1, OUTCOME_CANCELLED, PB_OK);
+    assert_int_equal(only(t, BOARD_FINISH).reason, REASON_CANCELLED);
+    accept(t, 2, 0);
+    join(t, 1);
+    beat(t, 1, 0, 1, 0, 0);
+    outcome(t, 1, 2, only(t, BOARD_DISPATCH).fence, OUTCOME_DONE);
+    cancel(t, 2);
+    committed(t, 2, OUTCOME_DONE, PB_OK);
+    assert_int_equal(only(t, BOARD_FINISH).reason, REASON_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +201,8 @@ int main(void)
         T(board_ends_a_cancelled_job_that_is_handed_back_for_later),
         T(board_spreads_what_is_handed_back_for_the_same_time),
         T(board_reclaims_what_was_sent_after_one_that_never_left),
+        T(board_lets_go_of_loaded_jobs_some_at_a_time),
+        T(board_says_why_it_ended_a_job),
     };
     return cmocka_run_group_tests_name("board_edges", tests, NULL, NULL);
 }
