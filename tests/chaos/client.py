@@ -29,10 +29,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-THREADS = 6
-PAUSE_SECONDS = 0.5         # between two moves of a thread, at most
+THREADS = 16
+PAUSE_SECONDS = 0.4         # between two moves of a thread, at most
 TRIES = 3                   # sendings in a row before an operation is left open for later
-ANSWER_SECONDS = 8          # beyond what was asked to wait
+ANSWER_SECONDS = 5          # beyond what was asked to wait
 SETTLE_SECONDS = 180
 SETTLE_PAUSE_SECONDS = 0.5
 SETUPS_MAX = 12000          # the simulated provider counts by key, and knows 16,000 keys

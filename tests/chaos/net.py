@@ -260,6 +260,7 @@ class Networks:
     tag: str = field(default_factory=lambda: f"pb{secrets.token_hex(3)}")
     places: dict = field(default_factory=dict)  # (node, network): Place
     namespaces: list = field(default_factory=list)
+    wire: object = None
 
     def namespace(self, node):
         return f"{self.tag}-{node}"
@@ -281,10 +282,11 @@ class Networks:
         return self
 
     def close(self):
-        if hasattr(self, "wire"):
+        if self.wire:
             self.wire.close()
         for namespace in self.namespaces:
             command("ip", "netns", "del", namespace, check=False)
+        self.wire, self.namespaces = None, []
 
     def place(self, node, network):
         return self.places[node, network]
