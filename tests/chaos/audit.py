@@ -429,5 +429,5 @@ RULES = (
 
 
 def audit(history, store, tally):
-    """{rule: what it found wrong}"""
-    return {name: list(rule(history, store, tally)) for name, rule in RULES}
+    """{rule: what it found wrong, each once}"""
+    return {name: list(dict.fromkeys(rule(history, store, tally))) for name, rule in RULES}

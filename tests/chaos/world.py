@@ -113,9 +113,11 @@ class World:
             self.frozen.discard(node)
 
     def start_again(self, node):
-        """As soon as it has ended."""
+        """At once, or as soon as it has ended."""
         if node in self.running:
             self.running[node].again = True
+        else:
+            self.start(node)
 
     def ended(self, node, process, status):
         self.running.pop(node)
