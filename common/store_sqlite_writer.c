@@ -396,6 +396,23 @@ static int purge_jobs(struct writer *w, struct store_op *op, pb_err *verdict)
 
 /* -- the rest -- */
 
+static int change_alone(struct writer *w, struct store_op *op, pb_err *verdict)
+{
+    bool again = false;
+    int rc = judge_change(w, &op->change, &again, verdict);
+    return rc == SQLITE_DONE && !*verdict && !again ? write_change(w, &op->change) : rc;
+}
+
+static int put_batch(struct writer *w, struct store_op *op, pb_err *verdict)
+{
+    (void)verdict;
+    sqlite3_stmt *st = rows_take(w->rows, SQL_PUT_BATCH);
+    if (!st)
+        return SQLITE_ERROR;
+    rows_bind_batch(st, &op->batch);
+    return run(st);
+}
+
 static int raise_epoch(struct writer *w, struct store_op *op, pb_err *verdict)
 {
     sqlite3_stmt *st = rows_take(w->rows, SQL_RAISE_EPOCH);
@@ -439,9 +456,10 @@ static int set_meta(struct writer *w, struct store_op *op, pb_err *verdict)
 typedef int apply(struct writer *w, struct store_op *op, pb_err *verdict);
 
 static apply *const applies[] = {
-    [STORE_APPEND_JOB] = append_job,   [STORE_FINISH_JOB] = finish_job, [STORE_RETRY_JOB] = retry_job,
-    [STORE_MARK_JOB] = mark_job,       [STORE_REVIVE_JOB] = revive_job, [STORE_PURGE_JOBS] = purge_jobs,
-    [STORE_RAISE_EPOCH] = raise_epoch, [STORE_ADD_TOKEN] = add_token,   [STORE_SET_META] = set_meta,
+    [STORE_APPEND_JOB] = append_job, [STORE_FINISH_JOB] = finish_job, [STORE_RETRY_JOB] = retry_job,
+    [STORE_MARK_JOB] = mark_job,     [STORE_REVIVE_JOB] = revive_job, [STORE_PURGE_JOBS] = purge_jobs,
+    [STORE_CHANGE] = change_alone,   [STORE_PUT_BATCH] = put_batch,   [STORE_RAISE_EPOCH] = raise_epoch,
+    [STORE_ADD_TOKEN] = add_token,   [STORE_SET_META] = set_meta,
 };
 
 int writer_apply(struct writer *w, struct store_op *op)
