@@ -54,6 +54,10 @@ static bool op_is_whole(const struct store_op *op)
         return op->job.state == JOB_WAITING && op->job.tenant[0];
     case STORE_FINISH_JOB:
         return op->job.state != JOB_WAITING && job_state_name(op->job.state) && change_is_whole(&op->change);
+    case STORE_CHANGE:
+        return op->change.kind != CHANGE_NONE && change_is_whole(&op->change);
+    case STORE_PUT_BATCH:
+        return batch_state_name(op->batch.state) && op->batch.tenant[0] && op->batch.body;
     case STORE_RETRY_JOB:
     case STORE_MARK_JOB:
     case STORE_REVIVE_JOB:

@@ -40,9 +40,9 @@ enum store_op_kind {
     /* purge: removes finished jobs, the longest finished first, at most LIMIT_PURGE_ROWS; says in
      * purge.removed how many: fewer means that none is left to remove. */
     STORE_PURGE_JOBS,
-    /* Raises the epoch as store_next_epoch does; says it in epoch. PB_E_LIMIT: it is 2^31 - 1. */
     STORE_CHANGE,    /* change alone, without a job */
     STORE_PUT_BATCH, /* batch: writes it as it is, new or not */
+    /* Raises the epoch as store_next_epoch does; says it in epoch. PB_E_LIMIT: it is 2^31 - 1. */
     STORE_RAISE_EPOCH,
     STORE_ADD_TOKEN, /* token; PB_E_EXISTS by its hash */
     STORE_SET_META,  /* meta_key, meta_value (NULL removes) */
