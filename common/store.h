@@ -73,6 +73,7 @@ struct store_change {
     enum store_change_kind kind;
     uint64_t fence;
     int64_t if_generation;
+    int64_t if_revision; /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
     struct integration doc; /* for DELETE only its id; stored with the fence above */
 };
 

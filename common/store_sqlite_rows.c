@@ -75,7 +75,7 @@ static const char *const sql[SQL_STATEMENTS] = {
     [SQL_OLDEST_DEAD] =
         "SELECT finished_at, id FROM jobs INDEXED BY jobs_dead WHERE state = 5 ORDER BY finished_at, id",
     [SQL_DELETE_JOB] = "DELETE FROM jobs WHERE id = ?1",
-    [SQL_FENCE_OF] = "SELECT fence, generation FROM integrations WHERE id = ?1",
+    [SQL_FENCE_OF] = "SELECT fence, generation, revision FROM integrations WHERE id = ?1",
     [SQL_TOMBSTONE_OF] = "SELECT fence FROM tombstones WHERE id = ?1",
     [SQL_PUT_INTEGRATION] =
         "INSERT OR REPLACE INTO integrations (" INTEGRATION_COLUMNS ") VALUES "

@@ -77,8 +77,7 @@ static void lose(struct board *b, uint64_t now_ms, uint32_t i)
 {
     struct slot *s = board_slot(b, i);
     board_unlist(b, i);
-    if (s->flags & SLOT_MEMORY)
-        s->flags |= SLOT_LOST;
+    board_note_loss(s);
     board_delay(b, i, board_fate(s) != REASON_NONE ? now_ms : now_ms + board_backoff(b, s->attempts));
 }
 

@@ -137,8 +137,7 @@ static void charge(struct board *b, uint32_t i)
 static void take_one(struct board *b, uint64_t now_ms, uint32_t i, uint32_t g)
 {
     struct slot *s = board_slot(b, i);
-    if (s->flags & SLOT_MEMORY)
-        s->flags |= SLOT_LOST; /* what is not stored is not tried again */
+    board_note_loss(s);
     board_unlist(b, i);
     if (board_fate(s) != REASON_NONE)
         board_delay(b, i, now_ms); /* the next tick ends it */
@@ -284,6 +283,8 @@ static void send_one(struct board *b, uint64_t now_ms, uint32_t g, struct seat *
     struct group *group = &b->suspects.groups[g];
     uint32_t i = group->slots.head;
     struct slot *s = board_slot(b, i);
+    if (s->flags & SLOT_MEMORY)
+        s->flags |= SLOT_MARKED; /* nowhere to write it down, and with the broker the job goes, too */
     if (s->flags & SLOT_MARKED) {
         occupy(b, group, seat);
         seat->solo = true;
