@@ -399,7 +399,8 @@ static size_t live_on_bad_disk(struct world *w)
 
 /* -- the tests -- */
 
-#define FULL "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 12"
+/* The store's own settings, but for checkpoints that come soon. */
+#define SOON "PRAGMA wal_autocheckpoint = 12"
 
 static void crash_at_every_moment_leaves_every_acknowledged_commit_whole(void **state)
 {
@@ -407,7 +408,7 @@ static void crash_at_every_moment_leaves_every_acknowledged_commit_whole(void **
     size_t judged = 0, with_news = 0;
     (void)state;
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        begin_world(&w, seed, seed == 1 ? "PRAGMA synchronous = FULL" : FULL, 1);
+        begin_world(&w, seed, seed == 1 ? "" : SOON, 1);
         live(&w);
         end_world(&w);
         if (w.lost)
@@ -427,7 +428,7 @@ static void crash_on_a_failing_disk_leaves_every_acknowledged_commit_whole(void 
     size_t judged = 0, failed = 0;
     (void)state;
     for (uint64_t seed = 11; seed <= 13; seed++) {
-        begin_world(&w, seed, FULL, 2);
+        begin_world(&w, seed, SOON, 2);
         failed += live_on_bad_disk(&w);
         end_world(&w);
         if (w.lost)
