@@ -15,10 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
-#define BUSY_MS        5000
-#define CACHE_KIB                                                                                            \
-    16384 /* the writer's: enough for a commit's scattered pages, which else are written twice */
+#define SCHEMA_VERSION   1
+#define BUSY_MS          5000
+#define CACHE_KIB        16384 /* the writer's: else a commit's scattered pages are written twice */
 #define CHECKPOINT_PAGES 16384 /* of 4 KiB: 64 MiB of WAL */
 
 /* Steps from one schema version to the next; user_version counts those that were taken. */
