@@ -56,7 +56,8 @@ struct job {
     bool cancel_asked;     /* it ends as cancelled unless an attempt under way has ended otherwise */
     /* Wall clock, milliseconds. not_before_ms, deadline_ms: 0: none. finished_at_ms 0: not finished. */
     int64_t created_at_ms, not_before_ms, deadline_ms, finished_at_ms;
-    uint8_t *payload; /* for the worker, see schemas/messages.md; NULL once the job has ended, but for JOB_DEAD */
+    uint8_t
+        *payload; /* for the worker, see schemas/messages.md; NULL once the job has ended, but for JOB_DEAD */
     size_t payload_len;
     char *result; /* JSON of the test's result or the reason it failed; NULL while there is none */
 };

@@ -19,32 +19,38 @@ struct store;
 /* What a commit is made of. Fill kind and its arguments; the commit sets outcome. A job that is not known is
  * PB_E_NOT_FOUND. */
 enum store_op_kind {
-    STORE_APPEND_JOB, /* job, waiting; PB_E_EXISTS with existing_job when (tenant, idem) or the id is known */
-    /* job.id, state, result, finished_at_ms; erases the payload, but of a job that is JOB_DEAD; applies change
-     * in the same transaction. Of a job that has finished: PB_OK if in the same state, else PB_E_CONFLICT. */
+    /* job, waiting. PB_E_EXISTS with existing_job when (tenant, idem) or the id is known: of jobs that have
+     * ended, too, until they are purged; from then on both are free again. */
+    STORE_APPEND_JOB,
+    /* job.id, state, result, finished_at_ms; erases the payload, but of a job that is JOB_DEAD; applies
+     * change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
+     * PB_E_CONFLICT. */
     STORE_FINISH_JOB,
     /* job.id, attempts, crashes, not_before_ms: an attempt ended without an outcome; the job stays waiting.
      * PB_E_CONFLICT if it has finished. */
     STORE_RETRY_JOB,
-    /* job.id, crashes, cancel_asked: sets crashes, and cancel_asked if it is true (it is never taken back). The
-     * job stays waiting. PB_E_CONFLICT if it has finished. */
+    /* job.id, crashes, cancel_asked: sets crashes, and cancel_asked if it is true (it is never taken back).
+     * The job stays waiting. PB_E_CONFLICT if it has finished. */
     STORE_MARK_JOB,
     /* job.id, not_before_ms: a job that is JOB_DEAD waits again, as new: attempts, crashes 0, cancel_asked
      * false, deadline_ms and finished_at_ms 0, no result. PB_E_CONFLICT: it is in another state. Fills
-     * op->job with the whole job as it is then, payload included. */
+     * op->job with the whole job as it is then, payload included: the caller's to free by job_fini. So
+     * op->job holds nothing else before; and when it is not PB_OK, it holds nothing else after. */
     STORE_REVIVE_JOB,
     /* purge: removes finished jobs, the longest finished first, at most LIMIT_PURGE_ROWS; says in
-     * purge.removed how many. */
+     * purge.removed how many: fewer means that none is left to remove. */
     STORE_PURGE_JOBS,
-    STORE_RAISE_EPOCH, /* raises the epoch as store_next_epoch does; says it in epoch */
-    STORE_ADD_TOKEN,   /* token; PB_E_EXISTS by its hash */
-    STORE_SET_META,    /* meta_key, meta_value (NULL removes) */
+    /* Raises the epoch as store_next_epoch does; says it in epoch. PB_E_LIMIT: it is 2^31 - 1. */
+    STORE_RAISE_EPOCH,
+    STORE_ADD_TOKEN, /* token; PB_E_EXISTS by its hash */
+    STORE_SET_META,  /* meta_key, meta_value (NULL removes) */
 };
 
-/* What is kept of jobs that have ended. A job goes when it is older than its limit, or when more than
- * keep_count others of the same group (dead ones; all others) ended after it. */
+/* What is kept of jobs that have ended. A job goes when it ended before its limit, or when keep_count or more
+ * others of the same group (dead ones; all others) ended after it: of those that ended in the same
+ * millisecond the one with the larger id. So keep_count of each group stay; UINT64_MAX: no limit. */
 struct store_purge {
-    int64_t ended_before_ms, dead_before_ms; /* wall clock */
+    int64_t ended_before_ms, dead_before_ms; /* wall clock; 0: no limit */
     uint64_t keep_count;
     size_t removed;
 };
@@ -99,7 +105,8 @@ void store_close(struct store *s);
 pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count,
                     struct pb_why *why) PB_CHECKED;
 
-/* Raises the epoch by one, durably, and gives it; the first is 1. PB_E_DENIED: the handle is read-only. */
+/* Raises the epoch by one, durably, and gives it; the first is 1. PB_E_DENIED: the handle is read-only.
+ * PB_E_LIMIT: it is 2^31 - 1 and cannot be raised. */
 pb_err store_next_epoch(struct store *s, uint32_t *out, struct pb_why *why) PB_CHECKED;
 
 /* Reads see what was committed before they began. Strings and payloads inside results are the caller's to
@@ -133,7 +140,7 @@ struct store_job_filter {
     enum job_kind kind;
     enum job_state state;
     const struct pb_id *integration;
-    const char *code; /* the "code" in the job's result */
+    const char *code; /* the "code" in the job's result; a job without one has no code */
     bool newest_first;
 };
 pb_err store_list_jobs(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
