@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #define MESSAGES_A_TURN 256 /* of each socket, so that a flood on one leaves the other its turn */
 #define BAD_LOG_MS      60000
@@ -56,6 +57,8 @@ struct session {
     uint32_t capacity, free, running;
     uint64_t attempts_sent, received;
     bool draining;
+    bool has_news; /* it is in the list of those that have */
+    struct session *prev, *next;
     UT_hash_handle by_number, by_wire_id;
 };
 
@@ -66,7 +69,9 @@ struct links {
     void *arg;
     struct sockets *sockets;
     struct session *by_number, *by_wire_id;
-    uint64_t now_ms; /* of the last turn or tick */
+    struct session *news; /* those that something waits to be said to: a turn costs the others nothing */
+    uint64_t now_ms;      /* of the last turn or tick */
+    uint64_t due_ms;      /* not before it a deadline of any session passes */
     size_t pending, joined;
     links_session last_number;
     uint64_t second_ms;
@@ -122,6 +127,20 @@ static void queue_fini(struct outgoing_queue *q)
 
 /* -- sessions -- */
 
+static void add_news(struct links *l, struct session *s)
+{
+    if (!s->has_news)
+        DL_APPEND(l->news, s);
+    s->has_news = true;
+}
+
+static void drop_news(struct links *l, struct session *s)
+{
+    if (s->has_news)
+        DL_DELETE(l->news, s);
+    s->has_news = false;
+}
+
 static struct session *by_number(struct links *l, links_session number)
 {
     struct session *s;
@@ -153,6 +172,7 @@ static struct session *session_new(struct links *l, const struct wire_hello *hel
     HASH_ADD(by_number, l->by_number, number, sizeof s->number, s);
     HASH_ADD(by_wire_id, l->by_wire_id, wire_id, WIRE_SESSION_BYTES, s);
     l->pending++;
+    l->due_ms = 0; /* its deadlines are not among those that were looked at */
     return s;
 }
 
@@ -168,6 +188,7 @@ static void watch_send(struct links *l, struct session *s, bool on)
 static void session_free(struct links *l, struct session *s)
 {
     watch_send(l, s, false);
+    drop_news(l, s);
     sockets_end_session(l->sockets, &s->sockets, l->now_ms);
     HASH_DELETE(by_number, l->by_number, s);
     HASH_DELETE(by_wire_id, l->by_wire_id, s);
@@ -354,6 +375,7 @@ static void join(struct links *l, struct session *s, const struct wire_join *joi
     }
     s->joined = true;
     s->heard_ms = s->began_ms = now_ms;
+    l->due_ms = 0;
     l->pending--;
     l->joined++;
     log_line(l->log, LOG_INFO, "worker joined", "worker", s->name, "id", s->id, "version", s->version, NULL);
@@ -418,6 +440,7 @@ static void on_member_message(struct links *l, const uint8_t *bytes, size_t len,
 static void stop_sending(struct links *l, struct session *s)
 {
     s->draining = s->tell_sent = true;
+    add_news(l, s);
     queue_move(&s->attempts, &l->undelivered);
 }
 
@@ -546,11 +569,13 @@ void links_send_attempt(struct links *l, links_session session, const struct wir
 {
     struct session *s = by_number(l, session);
     struct outgoing *o = s ? outgoing_new(session, a) : NULL;
-    if (o) /* else no memory: the list that the worker is asked for will show the loss */
-        queue_push(s->draining ? &l->undelivered : &s->attempts, o);
+    if (!o)
+        return; /* no memory: the list that the worker is asked for will show the loss */
+    queue_push(s->draining ? &l->undelivered : &s->attempts, o);
+    add_news(l, s);
 }
 
-static void add_fence(struct fences *f, uint64_t fence)
+static void say_fence(struct links *l, struct session *s, struct fences *f, uint64_t fence)
 {
     if (f->count == f->capacity) {
         size_t capacity = f->capacity ? f->capacity * 2 : 64;
@@ -561,27 +586,28 @@ static void add_fence(struct fences *f, uint64_t fence)
         f->capacity = capacity;
     }
     f->items[f->count++] = fence;
+    add_news(l, s);
 }
 
 void links_send_settled(struct links *l, links_session session, uint64_t fence)
 {
     struct session *s = by_number(l, session);
     if (s)
-        add_fence(&s->settled, fence);
+        say_fence(l, s, &s->settled, fence);
 }
 
 void links_send_cancel(struct links *l, links_session session, uint64_t fence)
 {
     struct session *s = by_number(l, session);
     if (s)
-        add_fence(&s->cancel, fence);
+        say_fence(l, s, &s->cancel, fence);
 }
 
 void links_send_stop(struct links *l, links_session session, uint64_t fence)
 {
     struct session *s = by_number(l, session);
     if (s)
-        add_fence(&s->stop, fence);
+        say_fence(l, s, &s->stop, fence);
 }
 
 pb_err links_drain(struct links *l, const char *worker_id_text)
@@ -592,6 +618,7 @@ pb_err links_drain(struct links *l, const char *worker_id_text)
         if (!s->joined || strcmp(s->id, worker_id_text) != 0)
             continue;
         s->ask_drain = !s->draining;
+        add_news(l, s);
         log_line(l->log, LOG_INFO, "a worker is asked to drain", "worker", s->name, "id", s->id, NULL);
         return PB_OK;
     }
@@ -601,8 +628,10 @@ pb_err links_drain(struct links *l, const char *worker_id_text)
 void links_ask_list(struct links *l, links_session session)
 {
     struct session *s = by_number(l, session);
-    if (s)
-        s->ask_list = true;
+    if (!s)
+        return;
+    s->ask_list = true;
+    add_news(l, s);
 }
 
 /* The next message's attempts: as many as fit. They stay in the list until the message is sealed. */
@@ -704,10 +733,11 @@ void links_flush(struct links *l, uint64_t now_ms)
 {
     struct session *s, *next;
     give_back(l);
-    HASH_ITER(by_number, l->by_number, s, next)
+    DL_FOREACH_SAFE(l->news, s, next)
     {
-        if (s->joined && (s->unsent.len || anything_to_say(s)))
-            send_all(l, s, false, now_ms);
+        send_all(l, s, false, now_ms);
+        if (!s->unsent.len && !anything_to_say(s))
+            drop_news(l, s);
     }
 }
 
@@ -729,23 +759,34 @@ static bool tick_session(struct links *l, struct session *s, uint64_t now_ms, ui
         return true;
     if (now_ms >= s->sent_ms + l->settings.beat_ms)
         send_all(l, s, true, now_ms);
+    if (s->unsent.len) /* the ping found no room */
+        add_news(l, s);
     uint64_t ping_ms = s->sent_ms + l->settings.beat_ms;
     *due_ms = least(*due_ms, ping_ms > now_ms ? ping_ms : now_ms + l->settings.beat_ms);
     return true;
 }
 
-uint64_t links_tick(struct links *l, uint64_t now_ms, uint64_t paused_ms)
+static void tick_sessions(struct links *l, uint64_t now_ms, uint64_t paused_ms)
 {
     struct session *s, *next;
-    uint64_t due_ms = sockets_tick(l->sockets, now_ms);
-    l->now_ms = now_ms;
+    uint64_t due_ms = UINT64_MAX;
     HASH_ITER(by_number, l->by_number, s, next)
     {
         s->heard_ms += paused_ms;
         s->began_ms += paused_ms;
         tick_session(l, s, now_ms, &due_ms);
     }
-    return due_ms;
+    l->due_ms = due_ms;
+}
+
+/* What happens between two looks only puts deadlines off, but for sessions that are new. */
+uint64_t links_tick(struct links *l, uint64_t now_ms, uint64_t paused_ms)
+{
+    uint64_t sockets_ms = sockets_tick(l->sockets, now_ms);
+    l->now_ms = now_ms;
+    if (paused_ms || now_ms >= l->due_ms)
+        tick_sessions(l, now_ms, paused_ms);
+    return least(sockets_ms, l->due_ms);
 }
 
 /* -- for people -- */

@@ -1,151 +1,6 @@
 /* The board alone: no sockets, threads or clocks. A small harness steps it, collects the effects, and plays
  * store and workers where a test does not. */
-#include "broker/board/board.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-struct bench {
-    struct board *board;
-    struct board_effects fx;
-    uint64_t now_ms;
-};
-
-static const struct board_spec plain = {.names = {[KEY_TENANT] = 1}, .priority = PRIORITY_NORMAL};
-
-static struct pb_id id_of(unsigned n)
-{
-    struct pb_id id = {0};
-    memcpy(id.bytes + 10, &n, sizeof n);
-    id.bytes[0] = 1;
-    return id;
-}
-
-static void bench_open(struct bench *t, uint32_t epoch)
-{
-    struct board_settings settings = {.epoch = epoch,
-                                      .recovery_ms = 1000,
-                                      .backoff_ms = 100,
-                                      .backoff_max_ms = 10000,
-                                      .jobs_max = 10000,
-                                      .seed = 42};
-    *t = (struct bench){.now_ms = 1000};
-    assert_int_equal(board_new(&settings, &t->board), PB_OK);
-}
-
-static int setup(void **state)
-{
-    struct bench *t = malloc(sizeof *t);
-    bench_open(t, 7);
-    *state = t;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct bench *t = *state;
-    board_free(t->board);
-    free(t);
-    return 0;
-}
-
-static void step(struct bench *t, struct board_event e)
-{
-    t->fx.count = 0;
-    board_step(t->board, t->now_ms, &e, &t->fx);
-}
-
-static size_t count_of(const struct bench *t, enum board_effect_kind kind)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < t->fx.count; i++)
-        n += t->fx.items[i].kind == kind;
-    return n;
-}
-
-static struct board_effect only(const struct bench *t, enum board_effect_kind kind)
-{
-    assert_int_equal(count_of(t, kind), 1);
-    for (size_t i = 0; i < t->fx.count; i++)
-        if (t->fx.items[i].kind == kind)
-            return t->fx.items[i];
-    abort();
-}
-
-static void submit(struct bench *t, unsigned job, unsigned integration)
-{
-    struct board_event e = {.kind = BOARD_SUBMIT, .job = id_of(job), .spec = plain};
-    if (integration)
-        e.integration = id_of(1000000 + integration);
-    step(t, e);
-}
-
-static void appended(struct bench *t, unsigned job, pb_err err)
-{
-    step(t, (struct board_event){.kind = BOARD_APPENDED, .job = id_of(job), .err = err});
-}
-
-static void accept(struct bench *t, unsigned job, unsigned integration)
-{
-    submit(t, job, integration);
-    appended(t, job, PB_OK);
-}
-
-static void join(struct bench *t, uint64_t session)
-{
-    step(t, (struct board_event){.kind = BOARD_JOIN, .session = session});
-}
-
-static void beat(struct bench *t, uint64_t session, uint64_t received, uint32_t free, uint32_t running,
-                 uint64_t sum)
-{
-    step(t, (struct board_event){
-                .kind = BOARD_BEAT, .session = session, .beat = {received, free, running, sum}});
-}
-
-static void outcome(struct bench *t, uint64_t session, unsigned job, uint64_t fence, enum job_outcome what)
-{
-    step(t,
-         (struct board_event){
-             .kind = BOARD_OUTCOME, .session = session, .job = id_of(job), .fence = fence, .outcome = what});
-}
-
-static void committed(struct bench *t, unsigned job, enum job_outcome what, pb_err err)
-{
-    step(t, (struct board_event){.kind = BOARD_COMMITTED, .job = id_of(job), .outcome = what, .err = err});
-}
-
-static void held(struct bench *t, uint64_t session, unsigned job, uint64_t fence)
-{
-    step(t, (struct board_event){.kind = BOARD_HELD, .session = session, .job = id_of(job), .fence = fence});
-}
-
-static void tick(struct bench *t, uint64_t later_ms)
-{
-    t->now_ms += later_ms;
-    step(t, (struct board_event){.kind = BOARD_TICK});
-}
-
-static void dispatches_only(const struct bench *t, unsigned job)
-{
-    struct pb_id id = id_of(job);
-    struct board_effect fx = only(t, BOARD_DISPATCH);
-    assert_true(id_equal(&fx.job, &id));
-}
-
-/* A worker with room for one takes the job; gives the fence. */
-static uint64_t run_one(struct bench *t, uint64_t session, unsigned job)
-{
-    join(t, session);
-    accept(t, job, 0);
-    beat(t, session, 0, 1, 0, 0);
-    return only(t, BOARD_DISPATCH).fence;
-}
+#include "tests/unit/test_board_bench.h"
 
 static void board_accepts_only_after_the_commit(void **state)
 {
@@ -520,7 +375,8 @@ static void storm_look(struct storm *s)
     }
     struct board_counts c;
     board_count(s->t.board, &c);
-    assert_int_equal(c.appending + c.ready + c.blocked + c.delayed + c.held + c.running + c.committing + c.suspect,
+    assert_int_equal(c.appending + c.ready + c.blocked + c.delayed + c.held + c.running + c.committing +
+                         c.suspect,
                      board_live(s->t.board));
     assert_int_equal(board_live(s->t.board), s->accepted - s->finished);
 }
@@ -578,7 +434,6 @@ static void board_loses_no_job_in_a_storm(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(board_accepts_only_after_the_commit),
         T(board_rejects_when_the_append_fails),

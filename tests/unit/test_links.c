@@ -420,6 +420,37 @@ static void link_drain_waits_no_longer_than_a_lease(void **state)
     close_scene(&s);
 }
 
+/* -- time -- */
+
+static void links_keep_an_idle_session(void **state)
+{
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    for (uint64_t until_ms = clock_mono_ms() + LEASE_MS + LEASE_MS / 2; clock_mono_ms() < until_ms;)
+        turn(&s);
+    assert_false(s.left);
+    assert_true(link_has_joined(s.link));
+    send_attempt(&s, 1);
+    UNTIL(&s, s.begun == 1);
+    close_scene(&s);
+}
+
+static void links_end_a_session_that_is_silent_for_a_lease(void **state)
+{
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    uint64_t began_ms = clock_mono_ms();
+    while (!s.left && clock_mono_ms() < began_ms + PATIENCE_MS) {
+        poll(NULL, 0, 5);
+        turn_broker(&s);
+    }
+    assert_in_range(clock_mono_ms() - began_ms, LEASE_MS / 2, LEASE_MS + 500);
+    assert_true(s.left && !s.clean);
+    close_scene(&s);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -441,6 +472,8 @@ int main(void)
         cmocka_unit_test(links_gives_back_what_had_not_left_at_the_drain),
         cmocka_unit_test(links_left_is_not_clean_when_attempts_were_left_behind),
         cmocka_unit_test(link_drain_waits_no_longer_than_a_lease),
+        cmocka_unit_test(links_keep_an_idle_session),
+        cmocka_unit_test(links_end_a_session_that_is_silent_for_a_lease),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }

@@ -1,0 +1,112 @@
+/* Workers come, say what they hold and how much more they can take, and go. */
+#include "broker/board/parts.h"
+
+void board_on_join(struct board *b, uint64_t now_ms, const struct board_event *e, struct board_effects *out)
+{
+    (void)now_ms;
+    (void)out;
+    (void)seats_join(&b->seats, e->session); /* without memory for a seat it gets no work */
+}
+
+/* Is this fence the job's newest, as far as anyone can know? A job loaded from the store has none yet and
+ * takes the largest that a worker names: fences of this broker are all larger. */
+static bool may_adopt(const struct slot *s, uint64_t fence)
+{
+    bool waits = s->state == READY || s->state == DELAYED || s->state == HELD || s->state == SUSPECT;
+    return waits && fence && (s->fence == fence || (s->state == HELD && s->fence < fence));
+}
+
+static bool adopt(struct board *b, uint64_t now_ms, uint32_t i, struct seat *seat, uint64_t fence)
+{
+    struct slot *s = board_slot(b, i);
+    bool moves = (s->state == RUNNING || s->state == COMMITTING) && s->fence == fence;
+    bool better = s->state == RUNNING && s->nth == 0 && s->fence < fence && fence >> 32 < b->settings.epoch;
+    if (!moves && !better && !may_adopt(s, fence))
+        return false;
+    board_unlist(b, i);
+    if (s->state == COMMITTING) { /* only the settling goes to the new session */
+        s->seat = seats_number(&b->seats, seat);
+        list_push(&b->slots, &seat->slots, i);
+        return true;
+    }
+    s->fence = fence;
+    lines_pass(b->lines, s->line, now_ms);
+    board_sit(b, i, seat, 0);
+    return true;
+}
+
+void board_on_held(struct board *b, uint64_t now_ms, const struct board_event *e, struct board_effects *out)
+{
+    struct seat *seat = seats_find(&b->seats, e->session);
+    uint32_t i = board_find(b, &e->job);
+    if (!seat)
+        return;
+    if (i == NONE || !adopt(b, now_ms, i, seat, e->fence))
+        board_tell(out, BOARD_CANCEL, e->session, e->fence);
+    else if (board_slot(b, i)->state == RUNNING && board_fate(board_slot(b, i)) != REASON_NONE)
+        board_tell(out, BOARD_STOP, e->session, e->fence);
+}
+
+void board_on_beat(struct board *b, uint64_t now_ms, const struct board_event *e, struct board_effects *out)
+{
+    (void)now_ms;
+    struct seat *seat = seats_find(&b->seats, e->session);
+    if (!seat || e->beat.received > seat->sent)
+        return; /* it cannot have what was never sent: a fault of the peer, which keeps its old credit */
+    seat->received = e->beat.received;
+    seat->free = e->beat.free;
+    suspects_seat_changed(b, seat);
+    seats_update(&b->seats, seat);
+    bool same = e->beat.running == seat->running && e->beat.running_sum == seat->running_sum;
+    if (seat->received == seat->sent && !same)
+        board_tell(out, BOARD_ASK, e->session, 0);
+}
+
+static void lose(struct board *b, uint64_t now_ms, uint32_t i)
+{
+    struct slot *s = board_slot(b, i);
+    board_unlist(b, i);
+    if (s->flags & SLOT_MEMORY)
+        s->flags |= SLOT_LOST;
+    board_delay(b, i, board_fate(s) != REASON_NONE ? now_ms : now_ms + board_backoff(b, s->attempts));
+}
+
+void board_on_leave(struct board *b, uint64_t now_ms, const struct board_event *e, struct board_effects *out)
+{
+    (void)out;
+    struct seat *seat = seats_find(&b->seats, e->session);
+    if (!seat)
+        return;
+    b->stats.lost += seat->running;
+    if (!e->graceful)
+        suspects_take(b, now_ms, seat);
+    while (seat->slots.head != NONE) {
+        uint32_t i = seat->slots.head;
+        if (board_slot(b, i)->state == RUNNING) {
+            lose(b, now_ms, i);
+            continue;
+        }
+        board_unlist(b, i); /* its outcome is being committed, and nobody is left to settle it with */
+        board_slot(b, i)->seat = SEAT_NONE;
+    }
+    suspects_seat_gone(b, seat);
+    seats_leave(&b->seats, seat);
+}
+
+void board_reconcile(struct board *b, uint64_t now_ms, uint64_t session,
+                     bool (*listed)(void *arg, uint64_t fence), void *arg, struct board_effects *out)
+{
+    struct seat *seat = seats_find(&b->seats, session);
+    uint32_t next;
+    out->more = false;
+    for (uint32_t i = seat ? seat->slots.head : NONE; i != NONE; i = next) {
+        struct slot *s = board_slot(b, i);
+        next = s->next;
+        if (s->state != RUNNING || s->nth > seat->received || listed(arg, s->fence))
+            continue;
+        board_count_attempt(s);
+        b->stats.lost++;
+        lose(b, now_ms, i);
+    }
+    board_dispatch(b, now_ms, out);
+}
