@@ -127,6 +127,12 @@ sim: $(BUILD)/patchbay-sim ## the board through SEEDS seeds of crashes, losses a
 sim-mutations: $(BUILD)/patchbay-sim ## break the board on purpose: the simulator must catch each fault
 	@BUILD=$(BUILD) scripts/sim-mutations
 
+# Real processes in network namespaces (root, iproute2), killed, stopped and cut off.
+MINUTES ?= 3
+.PHONY: chaos
+chaos: tests ## MINUTES of load and faults in network namespaces, then an audit (SEED= repeats the faults)
+	@BUILD=$(BUILD) scripts/chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 # Fuzz targets: with libFuzzer in build-fuzz/ (make fuzz), else with a main() that replays their seeds (make test).
 FUZZ_SRC     := $(wildcard tests/fuzz/*.c)
 FUZZ_TARGETS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))

@@ -36,9 +36,8 @@ struct links_events {
      * within links_flush(), after the report that says so. */
     void (*undelivered)(void *arg, links_session session, const struct wire_attempt *attempt);
     /* The session is over: its lease ran out, it left, its connection broke. Nothing more comes from it.
-     * clean: it left and had reported an outcome of everything that ever went out to it, so that what the
-     * owner has under way to it never left. */
-    void (*left)(void *arg, links_session session, const char *reason, bool clean);
+     * goodbye: it meant to leave, so what it still had did not end it. */
+    void (*left)(void *arg, links_session session, const char *reason, bool goodbye);
 };
 
 /* For people. Lent for the call. */

@@ -157,11 +157,11 @@ static void on_undelivered(void *arg, links_session session, const struct wire_a
     effects_step(arg, &back);
 }
 
-static void on_left(void *arg, links_session session, const char *reason, bool clean)
+static void on_left(void *arg, links_session session, const char *reason, bool goodbye)
 {
     (void)reason;
     struct broker *b = arg;
-    effects_step(b, &(struct board_event){.kind = BOARD_LEAVE, .session = session, .graceful = clean});
+    effects_step(b, &(struct board_event){.kind = BOARD_LEAVE, .session = session, .graceful = goodbye});
 }
 
 const struct links_events members_of_links = {

@@ -199,7 +199,11 @@ static void fetch_done(void *arg, pb_err err, const struct pb_why *why)
 {
     struct fetch *f = arg;
     struct payloads *p = f->payloads;
-    if (err == PB_E_NOT_FOUND)
+    bool cancelled = false;
+    board_state_of(p->broker->board, &f->dispatch.job, &cancelled);
+    if (cancelled) /* while it was read: the worker has nothing to stop */
+        come_back(p, &f->dispatch, OUTCOME_CANCELLED, NULL);
+    else if (err == PB_E_NOT_FOUND)
         fail_missing(p, &f->dispatch);
     else if (err)
         come_back(p, &f->dispatch, OUTCOME_RETURNED, NULL);

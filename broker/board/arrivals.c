@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#define RELEASED_A_TICK 4096 /* so that a million loaded jobs do not stop the loop */
+
 static void reject(struct board_effects *out, const struct board_event *e, pb_err err)
 {
     struct board_effect *fx = board_effect(out, BOARD_REJECT);
@@ -29,6 +31,13 @@ static void fill(struct board *b, uint32_t i, const struct board_event *e)
     heap_put(&b->deadlines, i);
 }
 
+/* Zeros say nothing about the host: the default, or whatever another job has said, holds. */
+static const struct board_limit *host_limit(const struct board_spec *spec)
+{
+    const struct board_limit *l = &spec->host_limit;
+    return l->interval_us || l->burst || l->concurrency ? l : NULL;
+}
+
 /* A slot with its place in a line; room in the heaps is seen to here, where it may fail. */
 static pb_err take(struct board *b, const struct board_event *e, uint32_t *out)
 {
@@ -40,8 +49,8 @@ static pb_err take(struct board *b, const struct board_event *e, uint32_t *out)
     if (!err && e->spec.deadline_ms)
         err = heap_reserve(&b->deadlines, b->deadlines.count + 1);
     if (!err)
-        err = lines_enter(b->lines, e->spec.names, &e->spec.host_limit, e->spec.priority,
-                          &board_slot(b, i)->line);
+        err = lines_enter(b->lines, e->spec.names, host_limit(&e->spec), e->spec.priority,
+                          e->kind == BOARD_SUBMIT, &board_slot(b, i)->line);
     if (err) {
         slots_give(&b->slots, i);
         return err;
@@ -112,18 +121,21 @@ void board_on_loaded(struct board *b, uint64_t now_ms, const struct board_event 
         make_held(b, i);
 }
 
+static void release(struct board *b, uint64_t now_ms, uint32_t i)
+{
+    struct slot *s = board_slot(b, i);
+    uint64_t wanted_ms = s->due_ms, due_ms = now_ms + board_backoff(b, s->attempts);
+    board_unlist(b, i);
+    if (board_fate(s) != REASON_NONE)
+        due_ms = now_ms;
+    else if (wanted_ms > due_ms)
+        due_ms = wanted_ms;
+    board_delay(b, i, due_ms);
+}
+
 /* A restart is no reason for a storm. */
 void board_release_held(struct board *b, uint64_t now_ms)
 {
-    while (b->held.head != NONE && now_ms >= b->held_until_ms) {
-        uint32_t i = b->held.head;
-        struct slot *s = board_slot(b, i);
-        uint64_t wanted_ms = s->due_ms, due_ms = now_ms + board_backoff(b, s->attempts);
-        board_unlist(b, i);
-        if (board_fate(s) != REASON_NONE)
-            due_ms = now_ms;
-        else if (wanted_ms > due_ms)
-            due_ms = wanted_ms;
-        board_delay(b, i, due_ms);
-    }
+    for (size_t n = 0; b->held.head != NONE && now_ms >= b->held_until_ms && n < RELEASED_A_TICK; n++)
+        release(b, now_ms, b->held.head);
 }

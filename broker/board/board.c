@@ -128,7 +128,7 @@ uint64_t board_due_ms(const struct board *b)
 {
     uint64_t due_ms = least(heap_due(&b->delays), heap_due(&b->deadlines));
     due_ms = least(due_ms, suspects_due_ms(b));
-    if (b->seats.ring != SEAT_NONE)
+    if (b->seats.ring != SEAT_NONE && board_may_send(b))
         due_ms = least(due_ms, lines_due_ms(b->lines));
     return b->held.head != NONE ? least(due_ms, b->held_until_ms) : due_ms;
 }

@@ -15,20 +15,10 @@
 #ifndef PB_LINES_H
 #define PB_LINES_H
 
+#include "broker/board/gates.h"
 #include "broker/board/slots.h"
 #include "common/err.h"
 #include "common/job.h"
-
-enum board_key { KEY_TENANT, KEY_TYPE, KEY_HOST, KEY_KIND, KEYS };
-
-/* What one gate lets through. Zeros: no limit. */
-struct board_limit {
-    uint32_t interval_us; /* one start in so many microseconds, on average */
-    uint32_t burst;       /* so many at once after a pause; 0 is 1 */
-    uint32_t concurrency; /* attempts under way */
-    uint32_t jobs_max;    /* on the board; of a tenant */
-    uint32_t weight;      /* turns of a tenant in a round; 0 is 1 */
-};
 
 struct lines;
 
@@ -37,9 +27,9 @@ void lines_free(struct lines *l);
 
 /* A job's line, made if need be; the job counts for its gates from now on, until lines_leave(). names: hashes
  * of the four names, 0: none (but the tenant's). host_limit: what the host's gate is to let through, or NULL.
- * PB_E_LIMIT: the tenant has as many jobs as it may have; PB_E_MEMORY. */
+ * capped: PB_E_LIMIT if the tenant has as many jobs as it may have. PB_E_MEMORY. */
 pb_err lines_enter(struct lines *l, const uint64_t names[KEYS], const struct board_limit *host_limit,
-                   enum job_priority priority, uint32_t *line) PB_CHECKED;
+                   enum job_priority priority, bool capped, uint32_t *line) PB_CHECKED;
 void lines_leave(struct lines *l, uint32_t line);
 
 void lines_push(struct lines *l, uint32_t slot); /* at the end of its line */

@@ -23,8 +23,8 @@ static void on_returned(struct board *b, uint64_t now_ms, uint32_t i, const stru
     board_tell(out, BOARD_SETTLE, e->session, e->fence);
     if (e->cargo)
         board_effect(out, BOARD_DUPLICATE)->cargo = e->cargo;
-    if (e->retry_after_ms)
-        board_delay(b, i, now_ms + e->retry_after_ms);
+    if (e->retry_after_ms && board_fate(board_slot(b, i)) == REASON_NONE)
+        board_delay(b, i, now_ms + e->retry_after_ms + board_backoff(b, 0));
     else
         board_end_or_ready(b, now_ms, i, out);
 }
@@ -81,6 +81,18 @@ static void commit(struct board *b, uint64_t now_ms, uint32_t i, const struct bo
     *board_effect(out, BOARD_COMMIT) = fx;
 }
 
+/* It never left, so those that were sent after it are one fewer in the worker's count. */
+static void take_back(struct board *b, uint32_t i)
+{
+    struct slot *s = board_slot(b, i);
+    struct seat *seat = board_seat_of(b, s);
+    for (uint32_t k = s->next; k != NONE; k = board_slot(b, k)->next)
+        if (board_slot(b, k)->state == RUNNING && board_slot(b, k)->nth > s->nth)
+            board_slot(b, k)->nth--;
+    seat->sent--;
+    seats_update(&b->seats, seat);
+}
+
 void board_on_outcome(struct board *b, uint64_t now_ms, const struct board_event *e,
                       struct board_effects *out)
 {
@@ -97,10 +109,8 @@ void board_on_outcome(struct board *b, uint64_t now_ms, const struct board_event
         stale(b, e, out);
         return;
     }
-    if (e->undelivered && s->state == RUNNING) {
-        board_seat_of(b, s)->sent--;
-        seats_update(&b->seats, board_seat_of(b, s));
-    }
+    if (e->undelivered && s->state == RUNNING)
+        take_back(b, i);
     bool unasked = e->outcome == OUTCOME_CANCELLED && board_fate(s) == REASON_NONE;
     if (e->outcome == OUTCOME_RETURNED || unasked)
         on_returned(b, now_ms, i, e, out);
@@ -117,8 +127,9 @@ static void settle(struct board *b, const struct slot *s, struct board_effects *
 /* The attempt is over and the job is not: whoever says this fence again says nothing new. */
 static void go_on(struct board *b, uint64_t now_ms, uint32_t i, uint64_t wait_ms)
 {
-    board_slot(b, i)->fence = 0;
-    board_delay(b, i, now_ms + wait_ms);
+    struct slot *s = board_slot(b, i);
+    s->fence = 0;
+    board_delay(b, i, board_fate(s) == REASON_NONE ? now_ms + wait_ms : now_ms);
     b->stats.retried++;
 }
 
@@ -131,7 +142,11 @@ void board_on_committed(struct board *b, uint64_t now_ms, const struct board_eve
     settle(b, s, out);
     board_unlist(b, i);
     if (e->err != PB_E_CONFLICT && e->outcome != OUTCOME_RETRY) {
-        const struct board_effect how = {.fence = e->fence, .outcome = e->outcome, .cargo = e->cargo};
+        bool ended = e->outcome == OUTCOME_CANCELLED || e->outcome == OUTCOME_DEAD;
+        const struct board_effect how = {.fence = e->fence,
+                                         .outcome = e->outcome,
+                                         .reason = ended ? board_fate(s) : REASON_NONE,
+                                         .cargo = e->cargo};
         board_finish(b, now_ms, i, &how, out);
         return;
     }

@@ -12,8 +12,18 @@ void board_on_join(struct board *b, uint64_t now_ms, const struct board_event *e
  * takes the largest that a worker names: fences of this broker are all larger. */
 static bool may_adopt(const struct slot *s, uint64_t fence)
 {
-    bool waits = s->state == READY || s->state == DELAYED || s->state == HELD || s->state == SUSPECT;
-    return waits && fence && (s->fence == fence || (s->state == HELD && s->fence < fence));
+    static const bool waits[SLOT_STATES] = {
+        [READY] = true, [DELAYED] = true, [HELD] = true, [SUSPECT] = true, [MARKING] = true};
+    return waits[s->state] && fence && (s->fence == fence || (s->state == HELD && s->fence < fence));
+}
+
+/* Loaded with crashes, the last of which may only have been marked; it was, for the run goes on. */
+static void uncharge(struct slot *s)
+{
+    if (s->state != HELD || !s->crashes || s->flags & SLOT_MARKED)
+        return;
+    s->crashes--;
+    s->flags |= SLOT_MARKED;
 }
 
 static bool adopt(struct board *b, uint64_t now_ms, uint32_t i, struct seat *seat, uint64_t fence)
@@ -23,6 +33,7 @@ static bool adopt(struct board *b, uint64_t now_ms, uint32_t i, struct seat *sea
     bool better = s->state == RUNNING && s->nth == 0 && s->fence < fence && fence >> 32 < b->settings.epoch;
     if (!moves && !better && !may_adopt(s, fence))
         return false;
+    uncharge(s);
     board_unlist(b, i);
     if (s->state == COMMITTING) { /* only the settling goes to the new session */
         s->seat = seats_number(&b->seats, seat);

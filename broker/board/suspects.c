@@ -171,7 +171,7 @@ static void take_some(struct board *b, uint64_t now_ms, struct seat *seat, uint3
 void suspects_take(struct board *b, uint64_t now_ms, struct seat *seat)
 {
     uint32_t level = seat->alone ? seat->level + 1 : 0, count = seat->running;
-    if (count == 1 && seat->alone)
+    if (count == 1 && seat->solo)
         for (uint32_t i = seat->slots.head; i != NONE; i = board_slot(b, i)->next)
             if (board_slot(b, i)->state == RUNNING && (board_slot(b, i)->flags & SLOT_MARKED))
                 charge(b, i);
@@ -192,10 +192,10 @@ static struct seat *idle_seat(struct board *b)
 }
 
 /* Half of the workers at most, so that the others' jobs go on; but one, if it is the only one. */
-static bool may_reserve(const struct board *b)
+static bool may_keep(const struct board *b)
 {
     size_t most = b->seats.count / 2;
-    return b->suspects.reserved < (most ? most : 1);
+    return b->suspects.reserved + b->suspects.alone < (most ? most : 1);
 }
 
 static struct seat *least_busy_seat(struct board *b)
@@ -218,18 +218,28 @@ static void reserve(struct board *b, struct group *group, struct seat *seat)
     seats_update(&b->seats, seat);
 }
 
-/* The seat for a group: one that is kept for it and idle by now, or any that is idle. */
-static struct seat *find_seat(struct board *b, struct group *group)
+static struct seat *kept_seat(struct board *b, struct group *group)
 {
     struct seat *seat = group->session ? seats_find(&b->seats, group->session) : NULL;
-    if (!seat || (seat_is_idle(seat) && !seat_credit(seat))) {
-        release_seat(b, group);
+    if (seat && !(seat_is_idle(seat) && !seat_credit(seat)))
+        return seat;
+    release_seat(b, group); /* it is gone, or takes nothing any more */
+    return NULL;
+}
+
+/* The seat for a group: one that is kept for it and idle by now, or any that is idle. none: no other can be
+ * had, so that the next group need not look. */
+static struct seat *find_seat(struct board *b, struct group *group, bool *none)
+{
+    struct seat *seat = kept_seat(b, group);
+    if (!seat && !*none && may_keep(b)) {
         seat = idle_seat(b);
-        if (!seat && may_reserve(b))
+        if (!seat)
             seat = least_busy_seat(b);
         if (seat)
             reserve(b, group, seat);
     }
+    *none |= !seat;
     return seat && seat_is_idle(seat) && seat_credit(seat) ? seat : NULL;
 }
 
@@ -246,6 +256,7 @@ static void occupy(struct board *b, struct group *group, struct seat *seat)
 {
     release_seat(b, group);
     seat->alone = true;
+    b->suspects.alone++;
     seat->level = group->level;
     seats_update(&b->seats, seat);
 }
@@ -273,13 +284,9 @@ static void send_one(struct board *b, uint64_t now_ms, uint32_t g, struct seat *
     struct group *group = &b->suspects.groups[g];
     uint32_t i = group->slots.head;
     struct slot *s = board_slot(b, i);
-    if (!lines_is_open(b->lines, s->line, now_ms)) {
-        release_seat(b, group);
-        group_wait(&b->suspects, g, now_ms + CLOSED_MS);
-        return;
-    }
     if (s->flags & SLOT_MARKED) {
         occupy(b, group, seat);
+        seat->solo = true;
         send_suspect(b, now_ms, i, seat, true, out);
         return;
     }
@@ -299,7 +306,7 @@ void suspects_marked(struct board *b, uint64_t now_ms, uint32_t slot, struct boa
     suspects_dispatch(b, now_ms, out);
 }
 
-void suspects_dispatch(struct board *b, uint64_t now_ms, struct board_effects *out)
+static void make_due(struct board *b, uint64_t now_ms)
 {
     struct suspects *s = &b->suspects;
     while (heap_due(&s->waiting) <= now_ms) {
@@ -307,24 +314,59 @@ void suspects_dispatch(struct board *b, uint64_t now_ms, struct board_effects *o
         heap_remove(&s->waiting, g);
         due_push(s, g);
     }
-    uint32_t next;
-    for (uint32_t g = s->due_head; g != NONE && board_may_send(b) && board_has_room(out); g = next) {
-        next = s->groups[g].next;
-        struct seat *seat = find_seat(b, &s->groups[g]);
-        if (!seat)
-            continue;
-        if (s->groups[g].count == 1)
-            send_one(b, now_ms, g, seat, out);
-        else
-            send_many(b, now_ms, g, seat, out);
+}
+
+/* Brings a job whose gates are open to the head of its group, so that no worker is kept for one that could
+ * not run. */
+static bool bring_open(struct board *b, struct group *group, uint64_t now_ms)
+{
+    for (uint32_t n = group->count; n; n--) {
+        uint32_t i = group->slots.head;
+        if (lines_is_open(b->lines, board_slot(b, i)->line, now_ms))
+            return true;
+        list_remove(&b->slots, &group->slots, i);
+        list_push(&b->slots, &group->slots, i);
     }
+    return false;
+}
+
+static void try_group(struct board *b, uint64_t now_ms, uint32_t g, bool *none, struct board_effects *out)
+{
+    struct group *group = &b->suspects.groups[g];
+    if (!bring_open(b, group, now_ms)) {
+        release_seat(b, group);
+        group_wait(&b->suspects, g, now_ms + CLOSED_MS);
+        return;
+    }
+    struct seat *seat = find_seat(b, group, none);
+    if (seat && group->count == 1)
+        send_one(b, now_ms, g, seat, out);
+    else if (seat)
+        send_many(b, now_ms, g, seat, out);
+}
+
+void suspects_dispatch(struct board *b, uint64_t now_ms, struct board_effects *out)
+{
+    bool none = false;
+    uint32_t next;
+    make_due(b, now_ms);
+    for (uint32_t g = b->suspects.due_head; g != NONE && board_may_send(b) && board_has_room(out); g = next) {
+        next = b->suspects.groups[g].next;
+        try_group(b, now_ms, g, &none, out);
+    }
+}
+
+static void stop_alone(struct board *b, struct seat *seat)
+{
+    b->suspects.alone -= seat->alone;
+    seat->alone = seat->solo = false;
 }
 
 void suspects_seat_changed(struct board *b, struct seat *seat)
 {
     if (!seat->alone || !seat_is_idle(seat))
         return;
-    seat->alone = false;
+    stop_alone(b, seat);
     seats_update(&b->seats, seat);
 }
 
@@ -332,6 +374,7 @@ void suspects_seat_gone(struct board *b, struct seat *seat)
 {
     b->suspects.reserved -= seat->reserved;
     seat->reserved = false;
+    stop_alone(b, seat);
 }
 
 uint64_t suspects_due_ms(const struct board *b)

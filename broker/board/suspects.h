@@ -31,6 +31,7 @@ struct suspects {
     uint32_t free_head, due_head, due_tail;
     struct heap waiting; /* by due_ms */
     size_t reserved;     /* seats that are kept for a group */
+    size_t alone;        /* seats that run suspects and nothing else */
 };
 
 void suspects_init(struct suspects *s);

@@ -18,6 +18,19 @@ static void doom(struct board *b, uint64_t now_ms, uint32_t i, struct board_effe
     board_end(b, now_ms, i, out);
 }
 
+/* Those that do not end at once must not come back when the broker starts again. */
+static void note(const struct slot *s, struct board_effects *out)
+{
+    static const bool noted[SLOT_STATES] = {
+        [RUNNING] = true, [HELD] = true, [MARKING] = true, [COMMITTING] = true};
+    if (!noted[s->state] || s->flags & SLOT_MEMORY)
+        return;
+    struct board_effect *fx = board_effect(out, BOARD_NOTE);
+    bool counted = s->flags & SLOT_MARKED && s->state != COMMITTING; /* what is committed says it without */
+    fx->job = s->id;
+    fx->crashes = s->crashes + (counted ? 1u : 0u);
+}
+
 void board_on_cancel_job(struct board *b, uint64_t now_ms, const struct board_event *e,
                          struct board_effects *out)
 {
@@ -26,12 +39,7 @@ void board_on_cancel_job(struct board *b, uint64_t now_ms, const struct board_ev
     if (!s || s->flags & SLOT_CANCELLED)
         return;
     s->flags |= SLOT_CANCELLED;
-    bool noted = s->state == RUNNING || s->state == HELD || s->state == MARKING;
-    if (noted && !(s->flags & SLOT_MEMORY)) {
-        struct board_effect *fx = board_effect(out, BOARD_NOTE);
-        fx->job = s->id;
-        fx->crashes = s->crashes + (s->flags & SLOT_MARKED ? 1u : 0u);
-    }
+    note(s, out);
     doom(b, now_ms, i, out);
 }
 

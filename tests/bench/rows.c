@@ -1,5 +1,6 @@
-/* What the disk and SQLite alone can do: the rows of durable jobs, inserted and finished in groups, each group one
- * synced transaction, in one process and with nothing else. The queue's throughput is measured beside it.
+/* What the disk and SQLite alone can do: the rows of durable jobs, inserted and finished in groups, each
+ * group one synced transaction, in one process and with nothing else. The queue's throughput is measured
+ * beside it.
  *
  * usage: rows FILE COUNT [GROUP]   prints rows a second, inserted and finished */
 #include "common/clock.h"
@@ -74,10 +75,12 @@ int main(int argc, char **argv)
         return 1;
     run("PRAGMA journal_mode = WAL");
     run("PRAGMA synchronous = FULL");
-    run("CREATE TABLE jobs (id BLOB PRIMARY KEY, state INTEGER NOT NULL, tenant TEXT NOT NULL, type TEXT NOT NULL,"
+    run("CREATE TABLE jobs (id BLOB PRIMARY KEY, state INTEGER NOT NULL, tenant TEXT NOT NULL, type TEXT NOT "
+        "NULL,"
         " created_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, payload BLOB) STRICT, WITHOUT ROWID");
     sqlite3_stmt *insert = prepare("INSERT INTO jobs VALUES (?1, 1, 'default', '', 1700000000000, 0, ?2)");
-    sqlite3_stmt *finish = prepare("UPDATE jobs SET state = 2, finished_at = 1700000000001, payload = NULL WHERE id = ?1");
+    sqlite3_stmt *finish =
+        prepare("UPDATE jobs SET state = 2, finished_at = 1700000000001, payload = NULL WHERE id = ?1");
     sqlite3_bind_blob(insert, 2, payload, sizeof payload, SQLITE_STATIC);
     double inserted = timed(insert, count, group), finished = timed(finish, count, group);
     printf("%.0f inserted/s, %.0f finished/s, %.0f both/s in groups of %ld\n", inserted, finished,

@@ -33,7 +33,7 @@ struct scene {
     links_session session;
     char worker_id[64];
     bool settles; /* whether outcomes are settled */
-    bool draining_seen, left, clean;
+    bool draining_seen, left, goodbye;
     enum job_outcome outcomes[FENCES_MAX]; /* by fence; 0: none so far */
     unsigned outcome_count, undelivered;
     uint64_t undelivered_fence;
@@ -74,13 +74,13 @@ static void on_undelivered(void *arg, links_session session, const struct wire_a
     s->undelivered_fence = a->fence;
 }
 
-static void on_left(void *arg, links_session session, const char *reason, bool clean)
+static void on_left(void *arg, links_session session, const char *reason, bool goodbye)
 {
     struct scene *s = arg;
     (void)session;
     (void)reason;
     s->left = true;
-    s->clean = clean;
+    s->goodbye = goodbye;
 }
 
 /* -- the worker's side -- */
@@ -291,15 +291,17 @@ static void links_drain_knows_the_workers_that_are_here(void **state)
     assert_int_equal(links_drain(s.links, ""), PB_E_NOT_FOUND);
     turns(&s, 10);
     assert_false(link_is_draining(s.link));
+    uint64_t began_ms = clock_mono_ms();
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK);
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK);
     UNTIL(&s, link_is_drained(s.link));
+    assert_true(clock_mono_ms() < began_ms + LEASE_MS / 2); /* it was answered */
     assert_true(s.draining_seen);
     assert_int_equal(links_drain(s.links, s.worker_id), PB_OK); /* it is about it */
     link_close(s.link);
     s.link = NULL;
     UNTIL(&s, s.left);
-    assert_true(s.clean);
+    assert_true(s.goodbye);
     assert_int_equal(links_drain(s.links, s.worker_id), PB_E_NOT_FOUND);
     close_scene(&s);
 }
@@ -346,7 +348,7 @@ static void link_drain_waits_for_what_is_on_its_way(void **state)
     link_close(s.link);
     s.link = NULL;
     UNTIL(&s, s.left);
-    assert_true(s.clean);
+    assert_true(s.goodbye);
     close_scene(&s);
 }
 
@@ -389,7 +391,7 @@ static void links_gives_back_what_had_not_left_at_the_drain(void **state)
     close_scene(&s);
 }
 
-static void links_left_is_not_clean_when_attempts_were_left_behind(void **state)
+static void links_left_tells_a_goodbye_from_a_death(void **state)
 {
     struct scene s;
     (void)state;
@@ -401,7 +403,7 @@ static void links_left_is_not_clean_when_attempts_were_left_behind(void **state)
     link_close(s.link); /* told twice */
     s.link = NULL;
     UNTIL(&s, s.left);
-    assert_false(s.clean);
+    assert_true(s.goodbye);
     close_scene(&s);
 }
 
@@ -447,7 +449,7 @@ static void links_end_a_session_that_is_silent_for_a_lease(void **state)
         turn_broker(&s);
     }
     assert_in_range(clock_mono_ms() - began_ms, LEASE_MS / 2, LEASE_MS + 500);
-    assert_true(s.left && !s.clean);
+    assert_true(s.left && !s.goodbye);
     close_scene(&s);
 }
 
@@ -470,7 +472,7 @@ int main(void)
         cmocka_unit_test(link_drain_waits_for_what_is_on_its_way),
         cmocka_unit_test(links_gives_back_what_comes_after_the_drain),
         cmocka_unit_test(links_gives_back_what_had_not_left_at_the_drain),
-        cmocka_unit_test(links_left_is_not_clean_when_attempts_were_left_behind),
+        cmocka_unit_test(links_left_tells_a_goodbye_from_a_death),
         cmocka_unit_test(link_drain_waits_no_longer_than_a_lease),
         cmocka_unit_test(links_keep_an_idle_session),
         cmocka_unit_test(links_end_a_session_that_is_silent_for_a_lease),
