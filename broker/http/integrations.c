@@ -217,6 +217,8 @@ static void submit(struct http_request *r, const struct integration *in, enum jo
 {
     struct job job = jobs_new(r, kind, in->tenant, in->type);
     job.integration = in->id;
+    if (kind == JOB_VALIDATE)
+        jobs_set_host(&job, manifests_find(r->broker->types, in->type));
     jobs_submit(r, &job, finished);
 }
 
