@@ -4,6 +4,7 @@
 #include "broker/http/problem.h"
 #include "broker/http/routes.h"
 #include "broker/http/setup.h"
+#include "broker/spec.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -227,12 +228,12 @@ static void host_of_a_job_is_the_packages_or_its_type(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct manifest m = {.json = json_pack("{s:{s:s}}", "http", "baseUrl", cases[i].base)};
         struct job job = {.type = "x"};
-        jobs_set_host(&job, &m);
+        spec_set_host(&job, &m);
         assert_string_equal(job.host, cases[i].host);
         json_decref(m.json);
     }
     struct job job = {.type = "x"};
-    jobs_set_host(&job, NULL);
+    spec_set_host(&job, NULL);
     assert_string_equal(job.host, "x");
 }
 
