@@ -292,7 +292,7 @@ void broker_start(struct world *w)
         .backoff_max_ms = 5000,
         .jobs_max = JOBS,
         .seed = w->seed ^ w->epoch,
-        .defaults = {[KEY_TENANT] = {.jobs_max = TENANT_JOBS}},
+        .defaults = {[KEY_TENANT] = {.jobs_max = TENANT_JOBS}, [KEY_TYPE] = w->type_limit},
     };
     tell(w, "the broker starts, epoch %u", w->epoch);
     w->broker_up = true;
@@ -300,6 +300,7 @@ void broker_start(struct world *w)
     if (board_new(&settings, &w->board) != PB_OK)
         broken(w, "no memory");
     set_fences(w);
+    model_forget(w);
     clients_apply(w);
     for (uint64_t place = 1; place <= w->order && !w->failure[0]; place++) /* in the order of the appends */
         for (unsigned i = 1; i <= w->submitted; i++)

@@ -69,6 +69,8 @@ static void check_state(struct world *w, unsigned job)
                j->plan.memory || j->stored.finished ? "finished" : "not durable");
     if (j->seen.cancelled || j->stored.cancel_asked)
         broken(w, "job %u was cancelled, and is dispatched", job);
+    if (w->now_ms < j->plan.not_before_ms || w->now_ms < j->stored.not_before_ms)
+        broken(w, "job %u is dispatched before it is wanted", job);
     if (j->plan.poison && j->seen.alone_deaths >= LIMIT_JOB_CRASHES && !j->seen.claims)
         broken(w, "job %u killed %u workers alone, and is dispatched", job, j->seen.alone_deaths);
 }

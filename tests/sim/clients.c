@@ -89,7 +89,7 @@ void clients_apply(struct world *w)
 /* A gate with a rate keeps one, so that what it let through is never forgotten. */
 static void set(struct world *w, struct model_gate *g)
 {
-    bool rate = g->set ? g->limit.interval_us != 0 : one_in(w, 2);
+    bool rate = g->limit.interval_us || (!g->set && one_in(w, 2));
     uint32_t jobs_max = g->limit.jobs_max;
     g->set = true;
     g->limit = (struct board_limit){.jobs_max = jobs_max, .weight = (uint32_t)chance(w, 3)};
@@ -106,6 +106,10 @@ void clients_settle(struct world *w)
     w->gates[KEY_HOST][NAMES].limit = host_limit(NAMES);
     for (unsigned n = 1; n <= NAMES; n++)
         w->gates[KEY_TENANT][n].limit.jobs_max = TENANT_JOBS;
+    if (one_in(w, 3))
+        w->type_limit = (struct board_limit){.interval_us = 200000, .burst = 2};
+    for (unsigned n = 1; n <= NAMES; n++)
+        w->gates[KEY_TYPE][n].limit = w->type_limit;
     for (uint64_t n = chance(w, 6); n; n--)
         set(w, &w->gates[chance(w, KEYS)][1 + chance(w, NAMES)]);
 }

@@ -189,6 +189,7 @@ struct world {
     struct board_event returned[BOARD_EFFECTS_MAX]; /* attempts that could not be sent */
     size_t returned_count;
     struct model_gate gates[KEYS][NAMES + 1];
+    struct board_limit type_limit; /* of types that nobody has set */
     struct worker workers[WORKERS];
     char failure[256]; /* the first broken promise; empty: none */
 };
@@ -249,6 +250,7 @@ void check_end(struct world *w); /* when everything has come to its end */
 typedef void check(struct world *w);
 check check_poison, check_attempts, check_jitter, check_deadlines, check_seats; /* check_runs.c */
 check check_gates, check_hoarding;                                              /* check_turns.c */
+void model_forget(struct world *w);
 bool model_open(struct world *w, const struct plan *p);
 void model_pass(struct world *w, const struct plan *p);
 
