@@ -70,6 +70,11 @@ $(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(BUILD)/l
 $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SANDBOX_LIBS)
 
+# The broker on a disk that fails when a test wants it (tests/system/faulty_broker.c).
+$(BUILD)/patchbay-broker-faulty: $(BUILD)/broker/main.o $(BUILD)/tests/system/faulty_broker.o \
+                                 $(BUILD)/tests/store/fault_vfs.o $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+
 $(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(BUILD)/libcommon.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
@@ -103,7 +108,7 @@ $(BUILD)/openapi.inc: schemas/openapi.yaml
 $(BUILD)/broker/http/openapi.o: $(BUILD)/openapi.inc
 
 .PHONY: tests
-tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(TESTS) ## build everything that tests need
+tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(BUILD)/patchbay-broker-faulty $(TESTS) ## build everything that tests need
 
 .PHONY: unit
 unit: $(TESTS) ## run the unit and store tests alone

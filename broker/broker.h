@@ -36,6 +36,7 @@ struct broker {
     struct payloads *payloads;
     struct effects *effects;
     struct control *control;
+    struct batches *batches;
     struct janitor janitor;
     struct intake *intake;
     struct auth *auth;

@@ -50,7 +50,8 @@ struct board_spec spec_of(const struct broker *b, const struct job *job)
         .crashes = job->crashes,
         .not_before_ms = spec_board_ms(b, job->not_before_ms),
         .deadline_ms = spec_board_ms(b, job->deadline_ms),
-        .memory = !job_is_durable(job->kind),
+        .memory = !job_is_durable(job),
+        .retried = job->ephemeral,
         .cancelled = job->cancel_asked,
     };
     const char *const texts[KEYS] = {[KEY_TENANT] = job->tenant,

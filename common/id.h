@@ -15,6 +15,7 @@ struct pb_id {
 #define ID_INTEGRATION "int_"
 #define ID_JOB         "job_"
 #define ID_WORKER      "wrk_"
+#define ID_BATCH       "bat_"
 #define ID_TEXT_BYTES  40 /* the longest prefix, 32 digits, NUL */
 
 void id_new(struct pb_id *out, int64_t wall_ms); /* thread-safe; needs sodium_init() */

@@ -86,6 +86,7 @@
 #define LIMIT_JOB_ATTEMPTS        20    /* that end without an outcome, unless the job says fewer */
 #define LIMIT_JOB_CRASHES         2     /* workers that died running it alone: then it is poison */
 #define LIMIT_PAUSES              200   /* gates that are closed */
+#define LIMIT_BATCHES             64    /* under way */
 #define LIMIT_REPLAYS             4     /* sending dead jobs again, at a time */
 #define LIMIT_PURGE_ROWS          500   /* finished jobs removed in one commit */
 #define LIMIT_JOURNAL_OPS         20000 /* waiting for a commit */

@@ -56,6 +56,7 @@ void board_send(struct board *b, uint64_t now_ms, uint32_t i, struct seat *seat,
     struct slot *s = board_slot(b, i);
     uint64_t waited_ms = s->state == READY ? now_ms - s->ready_ms : 0;
     s->fence = next_fence(b, out);
+    s->flags &= (uint8_t)~SLOT_CHARGED;
     board_sit(b, i, seat, ++seat->sent);
     seats_update(&b->seats, seat);
     b->stats.dispatched++;

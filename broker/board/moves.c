@@ -126,6 +126,12 @@ void board_start_waiting(struct board *b, uint64_t now_ms, uint32_t i)
 
 /* -- the end of a job -- */
 
+void board_note_loss(struct slot *s)
+{
+    if ((s->flags & (SLOT_MEMORY | SLOT_RETRIED)) == SLOT_MEMORY)
+        s->flags |= SLOT_LOST;
+}
+
 enum board_reason board_fate(const struct slot *s)
 {
     return s->flags & SLOT_CANCELLED         ? REASON_CANCELLED

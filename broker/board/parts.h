@@ -58,6 +58,9 @@ void board_make_ready(struct board *b, uint64_t now_ms, uint32_t i);
 /* Its turn in the lane has come, or it needs none: due_ms says whether it is wanted yet. */
 void board_start_waiting(struct board *b, uint64_t now_ms, uint32_t i);
 
+/* The worker is gone that ran it: of a memory job that is the end, unless it is one that is retried. */
+void board_note_loss(struct slot *s);
+
 /* Why the job is not to wait or run any more; REASON_NONE: it may. */
 enum board_reason board_fate(const struct slot *s);
 enum job_outcome board_verdict(enum board_reason reason);

@@ -37,7 +37,7 @@ static uint32_t group_new(struct suspects *s, uint32_t level)
 {
     if (s->free_head == NONE && s->used == s->capacity) {
         size_t capacity = s->capacity ? s->capacity * 2 : 16;
-        struct group *groups = realloc(s->groups, capacity * sizeof *groups);
+        struct suspect_group *groups = realloc(s->groups, capacity * sizeof *groups);
         if (!groups)
             return NONE;
         s->groups = groups;
@@ -50,13 +50,13 @@ static uint32_t group_new(struct suspects *s, uint32_t level)
         s->free_head = s->groups[g].next;
     else
         s->used++;
-    s->groups[g] = (struct group){.slots = EMPTY_LIST, .level = level, .heap_at = HEAP_NOWHERE};
+    s->groups[g] = (struct suspect_group){.slots = EMPTY_LIST, .level = level, .heap_at = HEAP_NOWHERE};
     return g;
 }
 
 static void due_push(struct suspects *s, uint32_t g)
 {
-    struct group *group = &s->groups[g];
+    struct suspect_group *group = &s->groups[g];
     group->due = true;
     group->next = NONE;
     group->prev = s->due_tail;
@@ -66,7 +66,7 @@ static void due_push(struct suspects *s, uint32_t g)
 
 static void due_remove(struct suspects *s, uint32_t g)
 {
-    struct group *group = &s->groups[g];
+    struct suspect_group *group = &s->groups[g];
     *(group->prev == NONE ? &s->due_head : &s->groups[group->prev].next) = group->next;
     *(group->next == NONE ? &s->due_tail : &s->groups[group->next].prev) = group->prev;
     group->due = false;
@@ -80,7 +80,7 @@ static void group_wait(struct suspects *s, uint32_t g, uint64_t due_ms)
     heap_put(&s->waiting, g);
 }
 
-static void release_seat(struct board *b, struct group *group)
+static void release_seat(struct board *b, struct suspect_group *group)
 {
     struct seat *seat = group->session ? seats_find(&b->seats, group->session) : NULL;
     group->session = 0;
@@ -94,7 +94,7 @@ static void release_seat(struct board *b, struct group *group)
 static void group_free(struct board *b, uint32_t g)
 {
     struct suspects *s = &b->suspects;
-    struct group *group = &s->groups[g];
+    struct suspect_group *group = &s->groups[g];
     release_seat(b, group);
     if (group->due)
         due_remove(s, g);
@@ -107,7 +107,7 @@ static void group_free(struct board *b, uint32_t g)
 void suspects_leave(struct board *b, uint32_t slot)
 {
     uint32_t g = board_slot(b, slot)->group;
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     list_remove(&b->slots, &group->slots, slot);
     board_slot(b, slot)->heap_at = HEAP_NOWHERE; /* shares its place with group */
     if (--group->count == 0)
@@ -116,7 +116,7 @@ void suspects_leave(struct board *b, uint32_t slot)
 
 static void join_group(struct board *b, uint32_t slot, uint32_t g)
 {
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     list_push(&b->slots, &group->slots, slot);
     board_slot(b, slot)->group = g;
     slots_set_state(&b->slots, slot, SUSPECT);
@@ -129,7 +129,7 @@ static void join_group(struct board *b, uint32_t slot, uint32_t g)
 static void charge(struct board *b, uint32_t i)
 {
     struct slot *s = board_slot(b, i);
-    s->flags &= (uint8_t)~SLOT_MARKED;
+    s->flags = (uint8_t)((s->flags & ~SLOT_MARKED) | SLOT_CHARGED);
     s->crashes++;
     s->attempts++;
 }
@@ -137,8 +137,7 @@ static void charge(struct board *b, uint32_t i)
 static void take_one(struct board *b, uint64_t now_ms, uint32_t i, uint32_t g)
 {
     struct slot *s = board_slot(b, i);
-    if (s->flags & SLOT_MEMORY)
-        s->flags |= SLOT_LOST; /* what is not stored is not tried again */
+    board_note_loss(s);
     board_unlist(b, i);
     if (board_fate(s) != REASON_NONE)
         board_delay(b, i, now_ms); /* the next tick ends it */
@@ -210,7 +209,7 @@ static struct seat *least_busy_seat(struct board *b)
     return best;
 }
 
-static void reserve(struct board *b, struct group *group, struct seat *seat)
+static void reserve(struct board *b, struct suspect_group *group, struct seat *seat)
 {
     group->session = seat->session;
     seat->reserved = true;
@@ -218,7 +217,7 @@ static void reserve(struct board *b, struct group *group, struct seat *seat)
     seats_update(&b->seats, seat);
 }
 
-static struct seat *kept_seat(struct board *b, struct group *group)
+static struct seat *kept_seat(struct board *b, struct suspect_group *group)
 {
     struct seat *seat = group->session ? seats_find(&b->seats, group->session) : NULL;
     if (seat && !(seat_is_idle(seat) && !seat_credit(seat)))
@@ -229,7 +228,7 @@ static struct seat *kept_seat(struct board *b, struct group *group)
 
 /* The seat for a group: one that is kept for it and idle by now, or any that is idle. none: no other can be
  * had, so that the next group need not look. */
-static struct seat *find_seat(struct board *b, struct group *group, bool *none)
+static struct seat *find_seat(struct board *b, struct suspect_group *group, bool *none)
 {
     struct seat *seat = kept_seat(b, group);
     if (!seat && !*none && may_keep(b)) {
@@ -252,7 +251,7 @@ static void send_suspect(struct board *b, uint64_t now_ms, uint32_t i, struct se
 }
 
 /* The seat is taken from its reservation into use: it runs these and nothing else until it is idle again. */
-static void occupy(struct board *b, struct group *group, struct seat *seat)
+static void occupy(struct board *b, struct suspect_group *group, struct seat *seat)
 {
     release_seat(b, group);
     seat->alone = true;
@@ -265,7 +264,7 @@ static void occupy(struct board *b, struct group *group, struct seat *seat)
 static void send_many(struct board *b, uint64_t now_ms, uint32_t g, struct seat *seat,
                       struct board_effects *out)
 {
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     uint32_t i = group->slots.head, next;
     occupy(b, group, seat);
     for (; i != NONE && seat_credit(seat) && board_has_room(out); i = next) {
@@ -281,9 +280,11 @@ static void send_many(struct board *b, uint64_t now_ms, uint32_t g, struct seat 
 static void send_one(struct board *b, uint64_t now_ms, uint32_t g, struct seat *seat,
                      struct board_effects *out)
 {
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     uint32_t i = group->slots.head;
     struct slot *s = board_slot(b, i);
+    if (s->flags & SLOT_MEMORY)
+        s->flags |= SLOT_MARKED; /* nowhere to write it down, and with the broker the job goes, too */
     if (s->flags & SLOT_MARKED) {
         occupy(b, group, seat);
         seat->solo = true;
@@ -318,7 +319,7 @@ static void make_due(struct board *b, uint64_t now_ms)
 
 /* Brings a job whose gates are open to the head of its group, so that no worker is kept for one that could
  * not run. */
-static bool bring_open(struct board *b, struct group *group, uint64_t now_ms)
+static bool bring_open(struct board *b, struct suspect_group *group, uint64_t now_ms)
 {
     for (uint32_t n = group->count; n; n--) {
         uint32_t i = group->slots.head;
@@ -332,7 +333,7 @@ static bool bring_open(struct board *b, struct group *group, uint64_t now_ms)
 
 static void try_group(struct board *b, uint64_t now_ms, uint32_t g, bool *none, struct board_effects *out)
 {
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     if (!bring_open(b, group, now_ms)) {
         release_seat(b, group);
         group_wait(&b->suspects, g, now_ms + CLOSED_MS);

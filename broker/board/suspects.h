@@ -15,7 +15,7 @@ struct board;
 struct board_effects;
 struct seat;
 
-struct group {
+struct suspect_group {
     struct list slots;
     uint32_t count, level; /* level: how many deaths its jobs have seen together */
     uint64_t due_ms;
@@ -26,7 +26,7 @@ struct group {
 };
 
 struct suspects {
-    struct group *groups;
+    struct suspect_group *groups;
     size_t capacity, used;
     uint32_t free_head, due_head, due_tail;
     struct heap waiting; /* by due_ms */

@@ -199,10 +199,10 @@ class Cluster:
         return ["--data-dir", self.data, "--manifests", self.manifests, "--http-listen", f"127.0.0.1:{self.port}",
                 "--cluster-listen", self.listen, "--cluster-secret", self.secret, "--lease-ms", self.lease_ms]
 
-    def start_broker(self, *more):
+    def start_broker(self, *more, program="patchbay-broker", env=None):
         log = self.folder / "broker.log"
         before = log.read_text().count('"ready"') if log.exists() else 0
-        self.broker = self.keep(Process(log, BUILD / "patchbay-broker", *self.broker_options(), *more))
+        self.broker = self.keep(Process(log, BUILD / program, *self.broker_options(), *more, env=env or clean_env()))
         until("the broker is ready", lambda: self.ready_lines() > before or self.broker.popen.poll() is not None)
         assert self.broker.popen.poll() is None, self.broker.log()
         line = [json.loads(line) for line in self.broker.log().splitlines() if '"ready"' in line][-1]

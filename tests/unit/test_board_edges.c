@@ -189,6 +189,21 @@ static void board_says_why_it_ended_a_job(void **state)
     assert_int_equal(only(t, BOARD_FINISH).reason, REASON_NONE);
 }
 
+static void board_charges_no_tokens_for_what_a_worker_lists(void **state)
+{
+    (void)state;
+    static struct bench t;
+    const struct board_limit slow = {.interval_us = 1000000, .burst = 3};
+    bench_open_with(&t, KEY_TENANT, &slow);
+    uint64_t fence = run_one(&t, 1, 1);
+    for (int i = 0; i < 10; i++)
+        held(&t, 1, 1, fence); /* after each list that was asked for */
+    beat(&t, 1, 1, 10, 1, fence);
+    accept(&t, 2, 0);
+    assert_int_equal(count_of(&t, BOARD_DISPATCH), 1);
+    board_free(t.board);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +218,7 @@ int main(void)
         T(board_reclaims_what_was_sent_after_one_that_never_left),
         T(board_lets_go_of_loaded_jobs_some_at_a_time),
         T(board_says_why_it_ended_a_job),
+        T(board_charges_no_tokens_for_what_a_worker_lists),
     };
     return cmocka_run_group_tests_name("board_edges", tests, NULL, NULL);
 }

@@ -342,6 +342,23 @@ static void suspects_cancelled_while_marked_never_run(void **state)
     assert_int_equal(count_of(t, BOARD_DISPATCH), 1);
 }
 
+static void suspects_are_not_charged_for_a_worker_that_was_only_silent(void **state)
+{
+    struct bench *t = *state;
+    leave_with(t, 1);
+    join(t, 2);
+    beat(t, 2, 0, 10, 0, 0);
+    tick(t, 200);
+    marked(t, 1);
+    uint64_t fence = only(t, BOARD_DISPATCH).fence;
+    leave(t, 2); /* silent for a lease: charged */
+    join(t, 3);
+    held(t, 3, 1, fence);
+    outcome(t, 3, 1, fence, OUTCOME_RETRY);
+    assert_int_equal(only(t, BOARD_COMMIT).crashes, 0);
+    assert_int_equal(only(t, BOARD_COMMIT).attempts, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +373,7 @@ int main(void)
         T(suspects_cost_a_handful_of_runs_alone_of_5000),
         T(suspects_can_be_cancelled_and_expire),
         T(suspects_cancelled_while_marked_never_run),
+        T(suspects_are_not_charged_for_a_worker_that_was_only_silent),
     };
     return cmocka_run_group_tests_name("suspects", tests, NULL, NULL);
 }
