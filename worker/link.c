@@ -66,6 +66,7 @@ struct link {
     uint32_t tries;
     struct held *held;
     uint32_t running, unsettled, unsent;
+    bool starves; /* the last report said that there is no room */
     uint64_t running_sum, received;
     struct buf unsent_frame; /* a sealed report that the pipe had no room for */
     bool list_asked, refusal_logged;
@@ -595,6 +596,7 @@ static pb_err seal_report(struct link *l)
     struct wire_report r = {
         .received = l->received, .free = free_slots(l), .draining = l->draining, .outcomes = outcomes};
     struct buf plain;
+    l->starves = r.free == 0;
     r.outcome_count = gather(l, outcomes);
     mark_sent(l, outcomes, r.outcome_count);
     count_running(l, &r);
@@ -615,8 +617,10 @@ static pb_err seal_report(struct link *l)
 static void send_reports(struct link *l)
 {
     bool beat = l->now_ms >= l->sent_ms + l->beat_ms;
+    bool freed =
+        l->starves && free_slots(l) > 0; /* settling makes room, and no outcome comes with it to say so */
     pb_err err = PB_OK;
-    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat)) {
+    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat || freed)) {
         if (!l->unsent_frame.len)
             err = seal_report(l);
         if (!err)
@@ -624,7 +628,7 @@ static void send_reports(struct link *l)
         if (!err) {
             buf_reset(&l->unsent_frame);
             l->sent_ms = l->now_ms;
-            beat = false;
+            beat = freed = false;
         }
     }
 }
