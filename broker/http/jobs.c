@@ -57,7 +57,7 @@ json_t *jobs_json(const struct job *job)
 json_t *jobs_json_accepted(const struct job *job)
 {
     json_t *json = jobs_json(job);
-    json_object_set_new(json, "durability", json_string(job_is_durable(job->kind) ? "durable" : "memory"));
+    json_object_set_new(json, "durability", json_string(job_is_durable(job) ? "durable" : "memory"));
     return json;
 }
 
