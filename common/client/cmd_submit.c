@@ -42,7 +42,7 @@ struct submit {
     size_t accepted, refused;
     struct table refusals;
     struct progress progress; /* total 0: it is not known how many lines there are */
-    uint64_t moved_ms;        /* when a job was accepted or refused for good */
+    uint64_t moved_ms;        /* when a job was accepted, or refused for other reasons than room */
     uint64_t pause_ms;
 };
 
@@ -140,11 +140,12 @@ static const char *why_of(const json_t *error)
     return json_array_size(json_object_get(error, "errors")) > 1 && message ? message : detail;
 }
 
-/* One entry of the answer; what may pass stays for the next request. */
-static void settle(struct submit *s, struct line *l, const json_t *item)
+/* One entry of the answer; with patience, what may pass stays for the next request. */
+static void settle(struct submit *s, struct line *l, const json_t *item, bool patient)
 {
     const json_t *error = json_object_get(item, "error");
-    if (error && is_passing((int)json_int_at(error, "status")) && has_time(s))
+    bool passing = error && is_passing((int)json_int_at(error, "status"));
+    if (passing && patient)
         return;
     if (error) {
         refuse(s, l, json_text_at(error, "code"), why_of(error));
@@ -152,7 +153,8 @@ static void settle(struct submit *s, struct line *l, const json_t *item)
         s->accepted++;
         drop_line(s, l);
     }
-    moved(s);
+    if (!passing)
+        moved(s);
 }
 
 static void close_gaps(struct submit *s)
@@ -167,10 +169,11 @@ static void close_gaps(struct submit *s)
 static int settle_all(struct submit *s, const json_t *answer)
 {
     const json_t *items = json_object_get(answer, "items"), *item;
+    bool patient = has_time(s);
     size_t i;
     if (json_array_size(items) != s->line_count)
         return client_say(s->client, CLIENT_UNREACHABLE, "the broker's answer does not fit what was sent");
-    json_array_foreach(items, i, item) settle(s, &s->lines[i], item);
+    json_array_foreach(items, i, item) settle(s, &s->lines[i], item, patient);
     close_gaps(s);
     return CLIENT_DONE;
 }
@@ -214,6 +217,7 @@ static int send_chunk(struct submit *s)
     struct buf body;
     struct api_answer answer = {0};
     buf_init(&body, LIMIT_HTTP_BULK_BYTES);
+    body.secret = true; /* setups bring credentials */
     make_body(s, &body);
     struct api_request request = {.method = "POST",
                                   .path = "/v1/jobs",
@@ -316,7 +320,7 @@ static int run(struct client *c)
         .client = c, .name = input ? "standard input" : path, .in = input ? stdin : fopen(path, "re")};
     if (!s.in)
         return client_say(c, CLIENT_USAGE, "%s cannot be opened: %s", path, strerror(errno));
-    secret_harden_process(); /* setups bring credentials */
+    secret_harden_process();
     s.lines = calloc(LIMIT_JOBS_SUBMITTED, sizeof *s.lines);
     table_init(&s.refusals, refusal_columns, COUNT(refusal_columns));
     int status = s.lines ? client_open(c) : client_say(c, CLIENT_NO, "out of memory");

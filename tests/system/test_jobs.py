@@ -2,8 +2,7 @@
 
 import concurrent.futures
 import datetime
-import json
-import signal
+import shutil
 import time
 
 import pytest
@@ -25,8 +24,6 @@ def without_package(cluster):
     """A worker that can do nothing: whatever it is given is to be tried again."""
     empty = cluster.folder / "empty"
     if not empty.exists():
-        (empty / "slack").parent.mkdir()
-        import shutil
         shutil.copytree(cluster.manifests / "slack", empty / "slack")
     whole, cluster.manifests = cluster.manifests, empty
     worker = cluster.start_worker("odd")
