@@ -22,8 +22,8 @@ enum store_op_kind {
     /* job, waiting. PB_E_EXISTS with existing_job when (tenant, idem) or the id is known: of jobs that have
      * ended, too, until they are purged; from then on both are free again. */
     STORE_APPEND_JOB,
-    /* job.id, state, result, finished_at_ms; erases the payload, but of a job that is JOB_DEAD; applies
-     * change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
+    /* job.id, state, result, finished_at_ms, attempts (kept where fewer); erases the payload, but of a job
+     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
      * PB_E_CONFLICT. */
     STORE_FINISH_JOB,
     /* job.id, attempts, crashes, not_before_ms: an attempt ended without an outcome; the job stays waiting.

@@ -212,6 +212,7 @@ static int end_job(struct writer *w, const struct store_op *op, pb_err *verdict)
     sqlite3_bind_int(st, 2, (int)op->job.state);
     rows_bind_text(st, 3, op->job.result);
     sqlite3_bind_int64(st, 4, op->job.finished_at_ms);
+    sqlite3_bind_int64(st, 5, op->job.attempts);
     int rc = run(st);
     if (rc != SQLITE_DONE)
         return rc;

@@ -257,7 +257,6 @@ pb_err entry_read(struct entry *e, const json_t *object, const struct entry_cont
     struct reading rd = {.entry = e, .object = object, .context = c, .store = store};
     pb_err err = PB_OK;
     e->job = (struct job){.state = JOB_WAITING, .created_at_ms = clock_wall_ms()};
-    id_new(&e->job.id, e->job.created_at_ms);
     snprintf(e->job.tenant, sizeof e->job.tenant, "%s", c->tenant);
     if (json_is_object(object))
         err = read_kind(&rd, why);

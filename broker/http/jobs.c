@@ -124,7 +124,7 @@ struct job jobs_new(const struct http_request *r, enum job_kind kind, const char
 {
     struct job job = {
         .kind = kind, .state = JOB_WAITING, .priority = PRIORITY_HIGH, .created_at_ms = clock_wall_ms()};
-    id_new(&job.id, job.created_at_ms);
+    id_next(&r->broker->job_ids, job.created_at_ms, &job.id);
     snprintf(job.tenant, sizeof job.tenant, "%s", tenant);
     snprintf(job.type, sizeof job.type, "%s", type);
     snprintf(job.idem, sizeof job.idem, "%s", r->idem ? r->idem : "");

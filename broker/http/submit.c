@@ -264,6 +264,12 @@ static void on_answer(void *arg, const struct intake_answer *a)
     free(t);
 }
 
+/* As they are submitted, so that they sort in that order. */
+static void name_job(struct bulk *b, struct entry *e)
+{
+    id_next(&b->r->broker->job_ids, e->job.created_at_ms, &e->job.id);
+}
+
 static void submit_entry(struct bulk *b, struct entry *e)
 {
     struct ticket *t = malloc(sizeof *t);
@@ -272,6 +278,7 @@ static void submit_entry(struct bulk *b, struct entry *e)
         return;
     }
     *t = (struct ticket){b, e};
+    name_job(b, e);
     struct job job = e->job;
     e->job.payload = NULL;
     e->job.payload_len = 0;
@@ -309,6 +316,7 @@ static void submit_one(struct bulk *b)
     struct entry *e = &b->entries[0];
     if (!e->code && !e->job.idem[0] && b->r->idem)
         snprintf(e->job.idem, sizeof e->job.idem, "%s", b->r->idem);
+    name_job(b, e);
     if (e->code)
         refuse_one(b->r, e);
     else
