@@ -85,6 +85,13 @@ $(BUILD)/tests/unit/test_jsonschema: | $(BUILD)/libjsonschema.a
 $(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(BUILD)/libjsonschema.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
 
+$(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(BUILD)/libjsonschema.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+.PHONY: bench-jsonschema
+bench-jsonschema: $(BUILD)/tests/bench/jsonschema/bench ## the engine beside Rust's jsonschema and ajv (needs cargo and npm)
+	@BUILD=$(BUILD) scripts/jsonschema-bench
+
 .PHONY: jsonschema-suite
 jsonschema-suite: $(BUILD)/tests/jsonschema/suite ## the official JSON Schema suite (fetched; SUITE=FOLDER uses one)
 	@BUILD=$(BUILD) scripts/jsonschema-suite
