@@ -107,9 +107,12 @@ pb_err js_table_add(struct js_schema *s, struct js_table *t, const char *key, ui
     struct js_slot *fresh = PUSH(s->slots);
     if (!fresh)
         return PB_E_MEMORY;
+    struct js_ends ends = js_ends(key, len);
     fresh->key = key;
     fresh->len = len;
-    uint32_t h = js_key_hash(key, len);
+    fresh->head = ends.head;
+    fresh->tail = ends.tail;
+    uint32_t h = js_key_hash(ends, len);
     while (s->buckets.at[t->buckets + (h & t->mask)] != BUCKET_FREE)
         h++;
     s->buckets.at[t->buckets + (h & t->mask)] = (uint16_t)t->count++;

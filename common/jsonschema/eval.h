@@ -117,33 +117,97 @@ static bool check_member(struct js_runner *r, const struct js_obj *o, const stru
     return RESULT;
 }
 
-static inline bool check_slot(struct js_runner *r, const struct js_slot *slot, const struct js_value *key)
+#if JS_REPORT
+/* What is right needs no explanation, and most of a wrong document is right. Only so deep, because every
+ * level on the way to a fault is looked at twice. */
+#define PRECHECK_DEPTH 16
+
+static bool check_slot(struct js_runner *r, const struct js_slot *slot, const struct js_value *key)
 {
     const struct js_value *x = key + 1;
-#if JS_REPORT
+    if (slot->pass & x->type)
+        return true;
+    if (r->explainer->instance_depth < PRECHECK_DEPTH && js_run(r, slot->node, x, NULL))
+        return true;
     enter_way(r, KW_PROPERTIES, 1, key, 0);
     bool good = run(r, slot->node, x, NULL);
     leave_way(r);
     return good;
+}
 #else
+static inline bool check_slot(struct js_runner *r, const struct js_slot *slot, const struct js_value *key)
+{
+    const struct js_value *x = key + 1;
+    if (slot->pass & x->type)
+        return true;
     if (!(slot->types & x->type))
         return false;
     if (slot->leaf)
         return !slot->format || x->type != T_STR || js_format_check(slot->format, x->u.text, x->len);
     return run(r, slot->direct, x, NULL);
-#endif
 }
+
+/* What a slot's masks do not answer: containers, patterns, enums, members without a slot. */
+static bool check_other(struct js_runner *r, const struct js_obj *o, const struct js_slot *slot,
+                        const struct js_value *key)
+{
+    if (slot && slot->declared)
+        return check_slot(r, slot, key);
+    return o->extra == NODE_TRUE || run(r, o->extra, key + 1, NULL);
+}
+
+/* Which required members were met: one bit each, so that one written twice counts once. */
+static inline void see(uint64_t seen[2], uint16_t number, bool wide)
+{
+    uint64_t bit = 1ull << (number & 63), high = wide ? 0 - (uint64_t)(number >> 6) : 0;
+    seen[0] |= bit & ~high;
+    seen[1] |= bit & high;
+}
+
+/* The common case of check_object() without anything in the way: the slot behind the last one found is tried
+ * before the hash, because producers write members in one order, mostly the schema's, and most members are
+ * done with two words and a mask compared. */
+static inline bool check_members(struct js_runner *r, const struct js_obj *o, const struct js_value *v,
+                                 bool wide)
+{
+    const struct js_slot *guess = o->first, *end = o->end;
+    const struct js_value *key = v + 1;
+    uint64_t seen[2] = {0, 0};
+    r->fuel -= v->len;
+    for (uint32_t left = v->len; left; left--) {
+        struct js_ends ends = js_ends(key->u.text, key->len);
+        const struct js_slot *slot = guess;
+        if (guess == end || !js_slot_is(guess, key->u.text, key->len, ends))
+            slot = js_find_ends(r->s, &o->table, key->u.text, key->len, ends);
+        if (slot) {
+            guess = slot + 1;
+            see(seen, slot->required, wide);
+            if (slot->pass & key[1].type) {
+                key += 2;
+                continue;
+            }
+        }
+        if (!check_other(r, o, slot, key))
+            return false;
+        key = js_next(key + 1);
+    }
+    return !((o->needed[0] & ~seen[0]) | (o->needed[1] & ~seen[1]));
+}
+
+static bool check_plain(struct js_runner *r, const struct js_obj *o, const struct js_value *v)
+{
+    return o->needed[1] ? check_members(r, o, v, true) : check_members(r, o, v, false);
+}
+#endif
 
 #define REQUIRED_WORDS 4
 
-/* One pass over the members serves every keyword about them. The slot behind the last one found is tried
- * before the hash: producers write members in one order, mostly the schema's. */
+/* One pass over the members serves every keyword about them. */
 static bool check_object(struct js_runner *r, const struct js_node *n, const struct js_value *v,
                          const struct js_marks *m)
 {
     const struct js_obj *o = &r->s->objs.at[n->obj];
-    const struct js_slot *first = r->s->slots.at + o->table.first, *end = first + o->table.count,
-                         *guess = first;
+    const struct js_slot *first = o->first, *end = o->end, *guess = first;
     const struct js_value *key = v + 1;
     uint64_t seen[REQUIRED_WORDS] = {0};
     uint32_t found = 0;
@@ -154,8 +218,9 @@ static bool check_object(struct js_runner *r, const struct js_node *n, const str
     r->fuel -= v->len;
     for (uint32_t i = 0; i < v->len; i++, key = js_next(key + 1)) {
         const struct js_slot *slot = guess;
-        if (guess >= end || guess->len != key->len || !js_same(guess->key, key->u.text, key->len))
-            slot = js_find(r->s, &o->table, key->u.text, key->len);
+        struct js_ends ends = js_ends(key->u.text, key->len);
+        if (guess >= end || !js_slot_is(guess, key->u.text, key->len, ends))
+            slot = js_find_ends(r->s, &o->table, key->u.text, key->len, ends);
         bool known = slot && slot->declared;
         enter_member(r, key, 0);
         if (slot) {
@@ -463,13 +528,19 @@ static bool run(struct js_runner *r, uint32_t id, const struct js_value *v, stru
     if (!(n->types & v->type))
         return false;
 #endif
-    if (!n->groups)
+    if (n->pass & v->type || !n->groups)
         return true;
     if (--r->fuel < 0 || r->calls >= JS_LIMIT_CALLS)
         return js_limited(r);
     r->calls++;
 #if JS_REPORT
     const struct js_node *outer = set_node(r, n);
+#else
+    if (n->groups == G_OBJ && v->type == T_OBJ && !m && r->s->objs.at[n->obj].plain) {
+        bool fits = check_plain(r, &r->s->objs.at[n->obj], v);
+        r->calls--;
+        return fits;
+    }
 #endif
     bool good = n->groups & G_MARKS ? run_marked(r, n, v, m) : run_groups(r, n, v, m);
 #if JS_REPORT
