@@ -4,6 +4,7 @@
  * Nodes are emitted in the order in which they were first asked for, not by recursion: a chain of references
  * as long as a schema allows costs no stack. */
 #include "common/jsonschema/compiler.h"
+#include "common/jsonschema/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,36 +23,20 @@ void *js_grow(void *at, uint32_t *cap, uint32_t count, size_t size)
     return at;
 }
 
-static size_t put_text(char *out, size_t at, size_t size, const char *text, size_t len)
-{
-    for (size_t i = 0; i < len && at + 3 < size; i++) {
-        if (text[i] == '~' || text[i] == '/') {
-            out[at++] = '~';
-            out[at++] = text[i] == '~' ? '0' : '1';
-        } else {
-            out[at++] = text[i];
-        }
-    }
-    return at;
-}
-
 /* One level of the way up: "/keyword/key". */
-static size_t put_place(const struct js_place *p, char *out, size_t at, size_t size)
+static void add_level(struct js_text *t, const struct js_place *p)
 {
     if (p->keyword < KW_COUNT)
-        at += (size_t)snprintf(out + at, size - at, "/%s", js_keywords[p->keyword].name);
-    if (at + 16 > size)
-        return at > size ? size : at;
+        js_text_add(t, "/%s", js_keywords[p->keyword].name);
     if (p->has_key) {
-        out[at++] = '/';
-        at = put_text(out, at, size, p->key->u.text, p->key->len);
+        js_text_bytes(t, "/", 1);
+        js_text_pointer(t, p->key->u.text, p->key->len);
     } else if (p->has_index) {
-        at += (size_t)snprintf(out + at, size - at, "/%u", p->index);
+        js_text_add(t, "/%u", p->index);
     }
-    return at;
 }
 
-void js_place_text(const struct js_schema *s, uint32_t place, char *out, size_t size)
+void js_place_add(const struct js_schema *s, uint32_t place, struct js_text *t)
 {
     uint32_t chain[JS_LIMIT_DEPTH * 2], depth = 0;
     const struct js_resource *r = &s->resources.at[s->places.at[place].resource];
@@ -59,18 +44,18 @@ void js_place_text(const struct js_schema *s, uint32_t place, char *out, size_t 
         chain[depth++] = place;
         place = s->places.at[place].parent;
     }
-    int n = snprintf(out, size, "%s#", r->uri);
-    size_t at = n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
-    while (depth-- && at + 64 < size)
-        at = put_place(&s->places.at[chain[depth]], out, at, size);
-    out[at < size ? at : size - 1] = '\0';
+    js_text_add(t, "%s#", r->uri);
+    while (depth--)
+        add_level(t, &s->places.at[chain[depth]]);
 }
 
 pb_err js_refuse(struct compiler *c, uint32_t place, pb_err err, const char *format, ...)
 {
     char at[sizeof c->why->at], text[sizeof c->why->text];
     va_list args;
-    js_place_text(c->s, place, at, sizeof at);
+    struct js_text t = {at, 0, sizeof at};
+    js_place_add(c->s, place, &t);
+    js_text_end(&t);
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);

@@ -173,6 +173,8 @@ static inline bool check_members(struct js_runner *r, const struct js_obj *o, co
     const struct js_slot *guess = o->first, *end = o->end;
     const struct js_value *key = v + 1;
     uint64_t seen[2] = {0, 0};
+    if (v->len < o->required)
+        return false;
     r->fuel -= v->len;
     for (uint32_t left = v->len; left; left--) {
         struct js_ends ends = js_ends(key->u.text, key->len);
