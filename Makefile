@@ -88,6 +88,14 @@ $(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(BUILD)/libj
 $(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(BUILD)/libjsonschema.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
 
+PAIRS ?= 20000
+$(BUILD)/tests/jsonschema/judge: $(BUILD)/tests/jsonschema/judge.o $(BUILD)/libjsonschema.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+.PHONY: jsonschema-oracle
+jsonschema-oracle: $(BUILD)/tests/jsonschema/judge jsonschema-suite ## the engine beside jsonschema-rs over PAIRS mutated pairs
+	@BUILD=$(BUILD) scripts/jsonschema-oracle $(PAIRS)
+
 .PHONY: bench-jsonschema
 bench-jsonschema: $(BUILD)/tests/bench/jsonschema/bench ## the engine beside Rust's jsonschema and ajv (needs cargo and npm)
 	@BUILD=$(BUILD) scripts/jsonschema-bench

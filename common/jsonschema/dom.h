@@ -108,7 +108,8 @@ void js_number_set(struct js_value *out, const char *token, uint32_t len);
 struct js_index;
 struct js_index *js_index_new(void);
 void js_index_free(struct js_index *ix);
-/* *at lent until the next call; behind the positions stand two that are len. PB_E_INVALID: no UTF-8, an open string, control characters, or nothing. */
+/* *at lent until the next call; behind the positions stand two that are len. PB_E_INVALID: no UTF-8, an open
+ * string, control characters, or nothing. */
 pb_err js_index_scan(struct js_index *ix, const char *text, size_t len, const uint32_t **at,
                      uint32_t *count) PB_CHECKED;
 

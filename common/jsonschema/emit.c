@@ -191,7 +191,9 @@ static pb_err emit_strings(struct compiler *c, const struct parts *p, struct js_
     uint32_t draft = c->s->resources.at[c->s->places.at[p->place].resource].draft;
     if (c->options->contents && draft == JS_DRAFT_7) {
         str.encoding = js_is(p->kw[KW_CONTENT_ENCODING], "base64");
-        str.media = js_is(p->kw[KW_CONTENT_MEDIA_TYPE], "application/json");
+        str.media =
+            js_is(p->kw[KW_CONTENT_MEDIA_TYPE], "application/json") &&
+            (str.encoding || !p->kw[KW_CONTENT_ENCODING]); /* what is encoded otherwise cannot be read */
     }
     if (!str.least && str.most == NONE && str.pattern == NONE && !str.format && !str.encoding && !str.media)
         return PB_OK;

@@ -35,8 +35,8 @@ static void add_value(struct js_text *t, const struct js_value *v)
     else if (v->type == T_INT)
         js_text_add(t, "%lld", (long long)v->u.integer);
     else if (v->type & T_NUMBER)
-        js_text_add(t, "%.*s%s", (int)(v->len < JS_LIMIT_SHOWN_CHARS ? v->len : JS_LIMIT_SHOWN_CHARS), v->u.text,
-            v->len > JS_LIMIT_SHOWN_CHARS ? "..." : "");
+        js_text_add(t, "%.*s%s", (int)(v->len < JS_LIMIT_SHOWN_CHARS ? v->len : JS_LIMIT_SHOWN_CHARS),
+                    v->u.text, v->len > JS_LIMIT_SHOWN_CHARS ? "..." : "");
     else if (v->type & (T_ARR | T_OBJ))
         js_text_add(t, v->type == T_ARR ? "an array of %u items" : "an object of %u members", v->len);
     else
@@ -121,7 +121,7 @@ static void add_subject(const struct js_explainer *e, struct js_text *t)
         js_text_add(t, "the document");
     else if (s->key)
         js_text_add(t, "%.*s", (int)(s->key->len < JS_LIMIT_SHOWN_CHARS ? s->key->len : JS_LIMIT_SHOWN_CHARS),
-            s->key->u.text);
+                    s->key->u.text);
     else
         js_text_add(t, "item %u", s->index);
 }
@@ -224,7 +224,8 @@ static const char *unit(const struct js_value *v)
 static void say_count(struct js_text *t, const struct js_value *v, const char *relation, const void *what)
 {
     uint32_t limit = *(const uint32_t *)what;
-    js_text_add(t, " must have %s %u %s, has %u", relation, limit, unit(v), v->type == T_STR ? js_chars(v) : v->len);
+    js_text_add(t, " must have %s %u %s, has %u", relation, limit, unit(v),
+                v->type == T_STR ? js_chars(v) : v->len);
 }
 
 static void say_least(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
@@ -262,7 +263,7 @@ static void say_content(struct js_runner *r, struct js_text *t, const struct js_
     const struct js_str *str = what;
     (void)r, (void)v;
     js_text_add(t, " must hold %s%s", str->media ? "JSON" : "base64",
-        str->media && str->encoding ? " in base64" : "");
+                str->media && str->encoding ? " in base64" : "");
 }
 
 static void say_required(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
@@ -286,13 +287,15 @@ static void say_contains(struct js_runner *r, struct js_text *t, const struct js
     const struct js_arr *a = what;
     (void)r, (void)v;
     js_text_add(t, " must have at least %u item%s of the kind that \"contains\" asks for", a->contains_least,
-        a->contains_least == 1 ? "" : "s");
+                a->contains_least == 1 ? "" : "s");
 }
 
-static void say_contains_most(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
+static void say_contains_most(struct js_runner *r, struct js_text *t, const struct js_value *v,
+                              const void *what)
 {
     (void)r, (void)v;
-    js_text_add(t, " must have at most %u items of the kind that \"contains\" asks for", *(const uint32_t *)what);
+    js_text_add(t, " must have at most %u items of the kind that \"contains\" asks for",
+                *(const uint32_t *)what);
 }
 
 static void say_unique(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)

@@ -268,9 +268,9 @@ static bool variable(const char *s, size_t n)
 
 static bool expression(const char *s, size_t n)
 {
-    static const bool operators[256] = {['+'] = true, ['#'] = true, ['.'] = true, ['/'] = true,
-                                        [';'] = true, ['?'] = true, ['&'] = true, ['='] = true,
-                                        [','] = true, ['!'] = true, ['@'] = true, ['|'] = true};
+    static const bool operators[256] = {
+        ['+'] = true, ['#'] = true, ['.'] = true, ['/'] = true, [';'] = true, ['?'] = true,
+        ['&'] = true, ['='] = true, [','] = true, ['!'] = true, ['@'] = true, ['|'] = true};
     if (n && operators[(uint8_t)s[0]]) {
         s++;
         n--;

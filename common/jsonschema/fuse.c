@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define REF_CHAIN   16
-#define NARROWINGS  4  /* rounds: masks travel one reference a round, most are there after two */
+#define NARROWINGS  4 /* rounds: masks travel one reference a round, most are there after two */
 #define PASS_DEPTH  16
 #define SCALARS     ((uint8_t)(T_ANY & ~(T_ARR | T_OBJ)))
 #define NEEDED_BITS 127 /* of a plain object: bit 0 stands for all that are optional */

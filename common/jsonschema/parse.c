@@ -41,9 +41,9 @@ static inline char peek(const struct parser *p, struct cursor c)
 
 static inline bool ends_scalar(const struct parser *p, size_t i)
 {
-    static const bool ends[256] = {[' '] = true, ['\t'] = true, ['\n'] = true, ['\r'] = true,
-                                   [','] = true, [']'] = true,  ['}'] = true,  [':'] = true,
-                                   ['['] = true, ['{'] = true,  ['"'] = true};
+    static const bool ends[256] = {
+        [' '] = true, ['\t'] = true, ['\n'] = true, ['\r'] = true, [','] = true, [']'] = true,
+        ['}'] = true, [':'] = true,  ['['] = true,  ['{'] = true,  ['"'] = true};
     return i >= p->len || ends[(uint8_t)p->text[i]];
 }
 

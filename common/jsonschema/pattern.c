@@ -40,6 +40,7 @@ struct writer {
     size_t len, cap;
     const char *problem;
     bool repeatable; /* something stands before that a quantifier may follow */
+    bool strict;     /* nothing but ECMA-262 with its u flag; otherwise also what browsers take without it */
     int groups, open;
 };
 
@@ -287,7 +288,7 @@ static bool escape(struct writer *w, bool inside)
         return named_reference(w);
     if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))
         return letter_escape(w, c, inside);
-    if ((unsigned char)c >= 0x80)
+    if ((unsigned char)c >= 0x80 || (w->strict && !memchr("^$\\.*+?()[]{}|/-", c, 15 + inside)))
         return refuse(w, "ECMA-262 has no such escape");
     return put(w, (char[]){'\\', c}, 2);
 }
@@ -357,8 +358,10 @@ static size_t braces(const struct writer *w)
 static bool quantifier(struct writer *w, char c)
 {
     size_t n = c == '{' ? braces(w) : 0;
+    if (c == '{' && !n && w->strict)
+        return refuse(w, "a { has to be escaped");
     if (c == '{' && !n)
-        return puts_text(w, "\\{"); /* literal, as browsers take it */
+        return puts_text(w, "\\{");
     if (!w->repeatable)
         return refuse(w, "there is nothing to repeat");
     bool ok = put(w, &c, 1) && put(w, w->p, n);
@@ -393,6 +396,8 @@ static bool one(struct writer *w)
     w->repeatable = c != '|' && c != '^' && c != '$';
     if (c == '.')
         return puts_text(w, "[^\\n\\r\\x{2028}\\x{2029}]");
+    if ((c == '}' || c == ']') && w->strict)
+        return refuse(w, "a } or ] has to be escaped");
     if (c == '}' || c == ']')
         return put(w, (char[]){'\\', c}, 2);
     return c ? put(w, &c, 1) : put_code(w, 0);
@@ -424,9 +429,10 @@ static bool rewrite(struct writer *w)
     return w->open ? refuse(w, "a group has no end") : true;
 }
 
-static pb_err build(struct js_pattern *p, const char *source, size_t len, char *reason, size_t size)
+static pb_err build(struct js_pattern *p, const char *source, size_t len, bool strict, char *reason,
+                    size_t size)
 {
-    struct writer w = {.p = source, .end = source + len, .cap = len * 32 + GROWTH};
+    struct writer w = {.p = source, .end = source + len, .cap = len * 32 + GROWTH, .strict = strict};
     const uint32_t options =
         PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C;
     int code = 0;
@@ -467,8 +473,8 @@ static bool take_literal(struct js_pattern *p, const char *source, size_t len)
     return p->literal != NULL;
 }
 
-pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, char *reason,
-                      size_t reason_size)
+static pb_err make(const char *source, size_t len, bool strict, struct js_pattern **out, char *reason,
+                   size_t reason_size)
 {
     reason[0] = '\0';
     if (len > JS_LIMIT_PATTERN_BYTES) {
@@ -478,13 +484,19 @@ pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, c
     struct js_pattern *p = calloc(1, sizeof *p);
     if (!p)
         return PB_E_MEMORY;
-    pb_err err = take_literal(p, source, len) ? PB_OK : build(p, source, len, reason, reason_size);
+    pb_err err = take_literal(p, source, len) ? PB_OK : build(p, source, len, strict, reason, reason_size);
     if (err) {
         js_pattern_free(p);
         return err;
     }
     *out = p;
     return PB_OK;
+}
+
+pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, char *reason,
+                      size_t reason_size)
+{
+    return make(source, len, false, out, reason, reason_size);
 }
 
 void js_pattern_free(struct js_pattern *p)
@@ -535,7 +547,7 @@ bool js_pattern_valid(const char *source, size_t len)
 {
     char reason[200];
     struct js_pattern *p = NULL;
-    pb_err err = js_pattern_new(source, len, &p, reason, sizeof reason);
+    pb_err err = make(source, len, true, &p, reason, sizeof reason);
     js_pattern_free(p);
     return err == PB_OK || err == PB_E_UNSUPPORTED;
 }

@@ -22,7 +22,8 @@ void js_matcher_free(struct js_matcher *m);
 pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text,
                         size_t len) PB_CHECKED;
 
-/* Whether a text is a valid pattern. */
+/* Whether a text is a valid pattern, by the letter: the format "regex". Patterns of schemas may also have a
+ * lone {, } or ] and needless escapes, which ECMA-262 allows without the u flag and people write. */
 bool js_pattern_valid(const char *source, size_t len);
 
 #endif

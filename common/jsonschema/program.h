@@ -28,7 +28,7 @@ struct js_node {
     uint8_t types, groups;
     uint8_t declared; /* the mask of "type" alone: groups may have narrowed types */
     uint8_t pass;     /* those of the types, no containers, that need no further look */
-    uint32_t schema; /* for locations */
+    uint32_t schema;  /* for locations */
     uint32_t enums, num, str, obj, arr;
     uint32_t ops, op_count;
     bool settled; /* pass is known */
@@ -58,9 +58,9 @@ struct js_obj {
     const struct js_slot *first, *end; /* the table's slots */
     uint64_t needed[2];                /* a plain one's required slots, one bit each */
     bool plain;                        /* properties, required and a schema for the rest: nothing else */
-    uint32_t required; /* how many of the slots are */
-    uint32_t extra;    /* node for the others: additionalProperties, or a static unevaluatedProperties */
-    uint32_t names;    /* propertyNames */
+    uint32_t required;                 /* how many of the slots are */
+    uint32_t extra; /* node for the others: additionalProperties, or a static unevaluatedProperties */
+    uint32_t names; /* propertyNames */
     uint32_t patterns, pattern_count; /* struct js_pattern_slot */
     uint32_t least, most;
     bool extra_unevaluated, extra_stands; /* the keyword is there, if only as true */
