@@ -181,7 +181,8 @@ static pb_err emit_all(struct compiler *c, uint32_t root)
 {
     struct js_schema *s = c->s;
     uint32_t anchors = 0;
-    if (!PUSH(s->nodes) || !PUSH(s->nodes))
+    /* a slot, too, that nothing uses: tables without keys point into the array like all others */
+    if (!PUSH(s->nodes) || !PUSH(s->nodes) || !PUSH(s->slots))
         return PB_E_MEMORY;
     s->nodes.at[NODE_TRUE].types = s->nodes.at[NODE_TRUE].declared = T_ANY;
     s->nodes.at[NODE_TRUE].schema = s->nodes.at[NODE_FALSE].schema = root;

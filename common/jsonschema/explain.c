@@ -12,20 +12,11 @@
 #define ARENA_MAX              (JS_LIMIT_ERRORS * 8u * JS_LIMIT_PATH_CHARS)
 #define ALTERNATIVES_EXPLAINED 32 /* branches that are looked at for the nearest */
 
-/* Cut at a whole character, quotes and controls escaped. */
 static void add_quoted(struct js_text *t, const char *s, size_t n)
 {
-    size_t shown = n > JS_LIMIT_SHOWN_CHARS ? JS_LIMIT_SHOWN_CHARS : n;
-    while (shown < n && shown && (s[shown] & 0xC0) == 0x80)
-        shown--;
     js_text_add(t, "\"");
-    for (size_t i = 0; i < shown; i++) {
-        if ((unsigned char)s[i] < 0x20)
-            js_text_add(t, "\\u00%c%c", '0' + (s[i] >> 4), "0123456789abcdef"[s[i] & 15]);
-        else
-            js_text_add(t, s[i] == '"' || s[i] == '\\' ? "\\%c" : "%c", s[i]);
-    }
-    js_text_add(t, shown < n ? "...\"" : "\"");
+    js_text_shown(t, s, n, JS_LIMIT_SHOWN_CHARS, "\"\\");
+    js_text_add(t, "\"");
 }
 
 static void add_value(struct js_text *t, const struct js_value *v)
@@ -94,9 +85,11 @@ static void add_way(struct js_runner *r, struct js_text *t)
             js_text_add(t, "/%u", s->index);
         if (s->kind == 0 || s->kind == 2)
             continue;
-        const struct js_pattern_slot *p = &r->s->pattern_slots.at[s->kind == 3 ? s->index : 0];
-        js_text_add(t, "/");
-        js_text_pointer(t, s->kind == 3 ? p->source : s->key->u.text, s->kind == 3 ? p->len : s->key->len);
+        js_text_bytes(t, "/", 1);
+        if (s->kind == 1)
+            js_text_pointer(t, s->key->u.text, s->key->len);
+        else
+            js_text_pointer(t, r->s->pattern_slots.at[s->index].source, r->s->pattern_slots.at[s->index].len);
     }
 }
 
@@ -119,11 +112,10 @@ static void add_subject(const struct js_explainer *e, struct js_text *t)
     const struct js_step *s = e->instance_depth ? &e->instance[e->instance_depth - 1] : NULL;
     if (!s)
         js_text_add(t, "the document");
-    else if (s->key)
-        js_text_add(t, "%.*s", (int)(s->key->len < JS_LIMIT_SHOWN_CHARS ? s->key->len : JS_LIMIT_SHOWN_CHARS),
-                    s->key->u.text);
+    else if (s->key && s->key->len)
+        js_text_shown(t, s->key->u.text, s->key->len, JS_LIMIT_SHOWN_CHARS, "");
     else
-        js_text_add(t, "item %u", s->index);
+        js_text_add(t, s->key ? "\"\"" : "item %u", s->index);
 }
 
 static void add_types(struct js_text *t, uint8_t types)
@@ -510,7 +502,8 @@ static pb_err list_errors(struct js_explainer *e)
     if (!errors)
         return PB_E_MEMORY;
     e->errors = errors;
-    qsort(e->notes.at, e->notes.count, sizeof *e->notes.at, by_place);
+    if (e->notes.count)
+        qsort(e->notes.at, e->notes.count, sizeof *e->notes.at, by_place);
     for (uint32_t i = 0; i < e->notes.count; i++) {
         const struct js_note *n = &e->notes.at[i];
         errors[i] = (struct js_error){e->arena + n->instance, e->arena + n->keyword, e->arena + n->absolute,

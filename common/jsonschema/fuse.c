@@ -134,9 +134,10 @@ static uint32_t behind(const struct js_schema *s, uint32_t node)
 
 static bool only_format(const struct js_schema *s, const struct js_node *n)
 {
+    if (n->groups != G_STR)
+        return false;
     const struct js_str *str = &s->strs.at[n->str];
-    return n->groups == G_STR && !str->least && str->most == NONE && str->pattern == NONE && !str->encoding &&
-           !str->media;
+    return !str->least && str->most == NONE && str->pattern == NONE && !str->encoding && !str->media;
 }
 
 static void fill_slot(const struct js_schema *s, struct js_slot *slot)

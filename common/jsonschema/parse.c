@@ -39,11 +39,11 @@ static inline char peek(const struct parser *p, struct cursor c)
     return *c.at < p->len ? p->text[*c.at] : '\0';
 }
 
+/* A quote does not: the scan takes one that follows a scalar for a part of it. */
 static inline bool ends_scalar(const struct parser *p, size_t i)
 {
-    static const bool ends[256] = {
-        [' '] = true, ['\t'] = true, ['\n'] = true, ['\r'] = true, [','] = true, [']'] = true,
-        ['}'] = true, [':'] = true,  ['['] = true,  ['{'] = true,  ['"'] = true};
+    static const bool ends[256] = {[' '] = true, ['\t'] = true, ['\n'] = true, ['\r'] = true, [','] = true,
+                                   [']'] = true, ['}'] = true,  [':'] = true,  ['['] = true,  ['{'] = true};
     return i >= p->len || ends[(uint8_t)p->text[i]];
 }
 

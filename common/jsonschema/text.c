@@ -64,16 +64,49 @@ void js_text_pointer(struct js_text *t, const char *s, size_t n)
 {
     size_t start = 0;
     for (size_t i = 0; i < n; i++) {
-        if (s[i] != '~' && s[i] != '/')
+        if (s[i] != '~' && s[i] != '/' && s[i])
             continue;
         js_text_bytes(t, s + start, i - start);
-        js_text_bytes(t, s[i] == '~' ? "~0" : "~1", 2);
+        js_text_add(t, "%s", s[i] == '~' ? "~0" : s[i] ? "~1" : "\\u0000");
         start = i + 1;
     }
     js_text_bytes(t, s + start, n - start);
 }
 
+/* How many of the first max bytes are whole characters. */
+static size_t whole(const char *s, size_t n, size_t max)
+{
+    if (n <= max)
+        return n;
+    while (max && (s[max] & 0xC0) == 0x80)
+        max--;
+    return max;
+}
+
+void js_text_shown(struct js_text *t, const char *s, size_t n, size_t max, const char *escaped)
+{
+    size_t shown = whole(s, n, max);
+    for (size_t i = 0; i < shown; i++) {
+        if ((unsigned char)s[i] < 0x20)
+            js_text_add(t, "\\u00%c%c", '0' + (s[i] >> 4), "0123456789abcdef"[s[i] & 15]);
+        else
+            js_text_add(t, strchr(escaped, s[i]) ? "\\%c" : "%c", s[i]);
+    }
+    if (shown < n)
+        js_text_add(t, "...");
+}
+
 void js_text_end(struct js_text *t)
 {
+    size_t start = t->len;
+    while (start && (t->at[start - 1] & 0xC0) == 0x80)
+        start--;
+    /* a character that did not fit whole is left out */
+    if (start && t->len == t->size - 1 && (t->at[start - 1] & 0x80)) {
+        unsigned char lead = (unsigned char)t->at[start - 1];
+        size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+        if (t->len - (start - 1) < need)
+            t->len = start - 1;
+    }
     t->at[t->len] = '\0';
 }
