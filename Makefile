@@ -19,8 +19,8 @@ ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPB_VERSION='"$(VERSION)"'
                $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
-COMMON_LIBS := -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
-COMMON_ARCHIVES = $(BUILD)/libcommon.a $(BUILD)/libjsonschema.a
+COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
+COMMON_ARCHIVES = $(BUILD)/libcommon.a $(BUILD)/libjsonschema.a # each needs the other: the first comes again, in COMMON_LIBS
 BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
 

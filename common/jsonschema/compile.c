@@ -286,3 +286,18 @@ void js_schema_size(const struct js_schema *s, size_t *nodes, size_t *bytes)
              s->nums.count * sizeof *s->nums.at + s->strs.count * sizeof *s->strs.at +
              s->enums.count * sizeof *s->enums.at + s->ops.count * sizeof *s->ops.at;
 }
+
+size_t js_schema_memory(const struct js_schema *s)
+{
+    size_t bytes = sizeof *s, nodes, program;
+    js_schema_size(s, &nodes, &program);
+    bytes += program + s->places.cap * sizeof *s->places.at + s->resources.cap * sizeof *s->resources.at +
+             s->anchors.cap * sizeof *s->anchors.at + s->keys.cap * sizeof *s->keys.at +
+             s->pattern_slots.cap * sizeof *s->pattern_slots.at;
+    for (uint32_t i = 0; i < s->patterns.count; i++)
+        bytes += js_pattern_memory(s->patterns.at[i]);
+    for (uint32_t i = 0; i < s->sources.count; i++)
+        bytes += s->sources.at[i]->len + s->sources.at[i]->doc.text_cap +
+                 s->sources.at[i]->doc.value_cap * sizeof *s->sources.at[i]->doc.values;
+    return bytes;
+}

@@ -44,6 +44,9 @@ void js_schema_free(struct js_schema *schema);
 /* Instructions of the program and the bytes they take. */
 void js_schema_size(const struct js_schema *schema, size_t *nodes, size_t *bytes);
 
+/* All memory that a schema holds, in bytes. */
+size_t js_schema_memory(const struct js_schema *schema);
+
 enum js_verdict {
     JS_VALID,
     JS_INVALID,

@@ -508,6 +508,16 @@ void js_pattern_free(struct js_pattern *p)
     free(p);
 }
 
+size_t js_pattern_memory(const struct js_pattern *p)
+{
+    size_t code = 0, jit = 0;
+    if (p->code) {
+        pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &code);
+        pcre2_pattern_info(p->code, PCRE2_INFO_JITSIZE, &jit);
+    }
+    return sizeof *p + p->literal_len + code + jit;
+}
+
 struct js_matcher *js_matcher_new(void)
 {
     struct js_matcher *m = calloc(1, sizeof *m);

@@ -15,6 +15,7 @@ struct js_matcher; /* the scratch memory of one thread */
 pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, char *reason,
                       size_t reason_size) PB_CHECKED;
 void js_pattern_free(struct js_pattern *p);
+size_t js_pattern_memory(const struct js_pattern *p); /* in bytes */
 
 struct js_matcher *js_matcher_new(void);
 void js_matcher_free(struct js_matcher *m);

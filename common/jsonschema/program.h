@@ -190,6 +190,7 @@ struct js_schema {
 
 struct js_source {
     char *text, *uri;
+    size_t len;
     struct js_document doc;
 };
 

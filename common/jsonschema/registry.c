@@ -332,6 +332,7 @@ static pb_err parse_source(struct compiler *c, char *text, size_t len, const cha
                     : pb_fail(c->why, PB_E_LIMIT, uri, "more than %d schema files", JS_LIMIT_DOCUMENTS);
     }
     source->text = text;
+    source->len = len;
     source->uri = strdup(uri);
     if (!source->uri)
         return PB_E_MEMORY;
