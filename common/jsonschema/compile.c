@@ -222,8 +222,8 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
                          struct js_schema **out, struct pb_why *why)
 {
     static const struct js_options none;
-    struct pb_why unused;
-    struct compiler c = {.options = options ? options : &none, .why = why ? why : &unused};
+    struct pb_why own = {0}; /* the caller's changes only on failure */
+    struct compiler c = {.options = options ? options : &none, .why = &own};
     uint32_t resource = NONE;
     char *copy = len <= JS_LIMIT_SCHEMA_BYTES ? malloc(len + 1) : NULL;
     pb_err err = PB_E_MEMORY;
@@ -231,7 +231,6 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
         return pb_fail(why, PB_E_LIMIT, "", "the schema is larger than %u bytes", JS_LIMIT_SCHEMA_BYTES);
     c.s = calloc(1, sizeof *c.s);
     c.index = js_index_new();
-    c.why->at[0] = c.why->text[0] = '\0';
     if (!c.s || !c.index || !copy) {
         free(copy);
         goto out;
@@ -245,8 +244,10 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
         c.s = NULL;
     }
 out:
-    if (err && !c.why->text[0])
-        pb_fail(c.why, err, "", "%s", err == PB_E_MEMORY ? "out of memory" : "the schema cannot be used");
+    if (err && !own.text[0])
+        pb_fail(&own, err, "", "%s", err == PB_E_MEMORY ? "out of memory" : "the schema cannot be used");
+    if (err && why)
+        *why = own;
     free(c.pending.at);
     js_index_free(c.index);
     js_schema_free(c.s);

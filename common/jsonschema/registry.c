@@ -503,6 +503,8 @@ pb_err js_registry_resolve(struct compiler *c, uint32_t from, const struct js_va
         err = resolve_fragment(c, found, fragment, place);
     if (err == PB_E_NOT_FOUND)
         err = js_refuse(c, from, err, "the reference %.200s leads nowhere", uri);
+    else if (err && err != PB_E_MEMORY && !c->why->text[0])
+        err = js_refuse(c, from, err, "the reference %.200s leads to what may not be used", uri);
     free(uri);
     return err;
 }
