@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define BUCKETS 1024 /* a power of two */
 
@@ -38,8 +37,7 @@ struct js_cache *js_cache_new(size_t schemas_max, size_t bytes_max)
         return NULL;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->made, NULL);
-    if (getrandom(&c->seed, sizeof c->seed, 0) != (ssize_t)sizeof c->seed)
-        c->seed = (uint64_t)(uintptr_t)c;
+    js_random(&c->seed, sizeof c->seed);
     c->schemas_max = schemas_max;
     c->bytes_max = bytes_max;
     c->idle.prev = c->idle.next = &c->idle;

@@ -97,7 +97,7 @@ pb_err js_table_add(struct js_schema *s, struct js_table *t, const char *key, ui
     fresh->len = len;
     fresh->head = ends.head;
     fresh->tail = ends.tail;
-    uint32_t h = js_key_hash(ends, len);
+    uint32_t h = js_key_hash(s, key, len, ends);
     while (s->buckets.at[t->buckets + (h & t->mask)] != BUCKET_FREE)
         h++;
     s->buckets.at[t->buckets + (h & t->mask)] = (uint16_t)t->count++;
@@ -236,6 +236,8 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
         goto out;
     }
     memcpy(copy, text, len);
+    c.work = JS_LIMIT_COMPILE_WORK;
+    js_random(c.s->seed, sizeof c.s->seed);
     err = js_registry_add(&c, copy, len, c.options->uri ? c.options->uri : "", &resource);
     if (!err)
         err = emit_program(&c, c.s->resources.at[resource].place);

@@ -13,7 +13,15 @@ struct compiler {
     struct pb_why *why;
     VECTOR(struct js_op, pending); /* of the node that is being emitted */
     int dialects;                  /* meta-schemas being looked at, each because of the one before */
+    int64_t work;                  /* names that may still be compared while references are followed */
 };
+
+static inline pb_err js_work(struct compiler *c, uint32_t names)
+{
+    c->work -= names;
+    return c->work >= 0 ? PB_OK
+                        : pb_fail(c->why, PB_E_LIMIT, "", "the schema's references take too long to follow");
+}
 
 /* The keywords of one subschema. */
 struct parts {

@@ -96,6 +96,9 @@ bool js_equal(const struct js_value *a, const struct js_value *b, int64_t *fuel)
 /* Equal values have equal hashes under the same seed. */
 uint64_t js_hash(const struct js_value *v, uint64_t seed);
 uint64_t js_hash_bytes(const char *s, size_t n, uint64_t seed);
+/* A seed that nobody outside can know. Without a source of randomness (a kernel that is only starting),
+ * addresses. */
+void js_random(void *out, size_t len);
 
 /* Below 0, 0 or above 0, by value. Both are numbers. */
 int js_compare(const struct js_value *a, const struct js_value *b);

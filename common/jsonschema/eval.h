@@ -36,6 +36,7 @@ static bool check_number(struct js_runner *r, const struct js_node *n, const str
 {
     const struct js_num *num = &r->s->nums.at[n->num];
     BEGIN;
+    r->fuel -= v->len / 8; /* digits */
     CHECK(!num->least || js_compare(v, num->least) >= 0 || say(r, v, KW_MINIMUM, num->least));
     CHECK(!num->most || js_compare(v, num->most) <= 0 || say(r, v, KW_MAXIMUM, num->most));
     CHECK(!num->above || js_compare(v, num->above) > 0 || say(r, v, KW_EXCLUSIVE_MINIMUM, num->above));
@@ -46,8 +47,7 @@ static bool check_number(struct js_runner *r, const struct js_node *n, const str
 
 static bool matches(struct js_runner *r, uint32_t pattern, const char *text, uint32_t len)
 {
-    pb_err err = js_pattern_match(r->s->patterns.at[pattern], r->matcher, text, len);
-    r->fuel -= len / 8;
+    pb_err err = js_pattern_match(r->s->patterns.at[pattern], r->matcher, text, len, &r->fuel);
     return err == PB_OK || (err != PB_E_NOT_FOUND && js_limited(r));
 }
 
@@ -55,6 +55,7 @@ static bool check_string(struct js_runner *r, const struct js_node *n, const str
 {
     const struct js_str *str = &r->s->strs.at[n->str];
     BEGIN;
+    r->fuel -= v->len / 8;
     if (str->least || str->most != NONE) {
         uint32_t chars = v->len < str->least || v->len > str->most || str->least ? js_chars(v) : v->len;
         CHECK(chars >= str->least || say(r, v, KW_MIN_LENGTH, &str->least));
@@ -142,8 +143,12 @@ static inline bool check_slot(struct js_runner *r, const struct js_slot *slot, c
         return true;
     if (!(slot->types & x->type))
         return false;
-    if (slot->leaf)
-        return !slot->format || x->type != T_STR || js_format_check(slot->format, x->u.text, x->len);
+    if (slot->leaf == LEAF_FORMAT)
+        return x->type != T_STR || js_format_check(slot->format, x->u.text, x->len);
+    if (slot->leaf == LEAF_ENUM)
+        return js_enum_has(r, &r->s->enums.at[r->s->nodes.at[slot->direct].enums], x);
+    if (slot->leaf == LEAF_MASK)
+        return true;
     return run(r, slot->direct, x, NULL);
 }
 
@@ -164,6 +169,21 @@ static inline void see(uint64_t seen[2], uint16_t number, bool wide)
     seen[1] |= bit & high;
 }
 
+/* A member that is not the guessed one: what stood here the last time, before the hash. Any value of a hint
+ * is harmless, so that it need not be known which schema left it. */
+static const struct js_slot *look_up(struct js_runner *r, const struct js_obj *o, const struct js_slot *guess,
+                                     const struct js_value *key, struct js_ends ends)
+{
+    uint16_t *hint = &r->hints[(uintptr_t)guess / 16 % JS_HINTS];
+    const struct js_slot *slot = o->first + *hint;
+    if (*hint < o->table.count && js_slot_is(slot, key->u.text, key->len, ends))
+        return slot;
+    slot = js_find_ends(r->s, &o->table, key->u.text, key->len, ends);
+    if (slot)
+        *hint = (uint16_t)(slot - o->first);
+    return slot;
+}
+
 /* The common case of check_object() without anything in the way: the slot behind the last one found is tried
  * before the hash, because producers write members in one order, mostly the schema's, and most members are
  * done with two words and a mask compared. */
@@ -180,7 +200,7 @@ static inline bool check_members(struct js_runner *r, const struct js_obj *o, co
         struct js_ends ends = js_ends(key->u.text, key->len);
         const struct js_slot *slot = guess;
         if (guess == end || !js_slot_is(guess, key->u.text, key->len, ends))
-            slot = js_find_ends(r->s, &o->table, key->u.text, key->len, ends);
+            slot = look_up(r, o, guess, key, ends);
         if (slot) {
             guess = slot + 1;
             see(seen, slot->required, wide);
@@ -356,8 +376,7 @@ static bool op_all(struct js_runner *r, const struct js_op *op, const struct js_
 
 /* The one branch that a look at the type or at a telling member leaves; NONE: no branch; op->count: no
  * telling. */
-static inline uint32_t only_branch(const struct js_runner *r, const struct js_op *op,
-                                   const struct js_value *v)
+static inline uint32_t only_branch(struct js_runner *r, const struct js_op *op, const struct js_value *v)
 {
     if (op->by_type) {
         for (uint32_t i = 0; i < op->count; i++)
@@ -367,6 +386,7 @@ static inline uint32_t only_branch(const struct js_runner *r, const struct js_op
     }
     if (op->tag_key == NONE)
         return op->count;
+    r->fuel -= v->len;
     const struct js_slot *key = &r->s->slots.at[op->tag_key], *branch;
     const struct js_value *tag = js_get(v, key->key, key->len);
     branch = tag && tag->type == T_STR ? js_find(r->s, &op->tags, tag->u.text, tag->len) : NULL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NOTE_FUEL              20 /* an error costs as much as a few checks */
 #define ARENA_MAX              (JS_LIMIT_ERRORS * 8u * JS_LIMIT_PATH_CHARS)
 #define ALTERNATIVES_EXPLAINED 32 /* branches that are looked at for the nearest */
 
@@ -429,6 +430,10 @@ static bool say(struct js_runner *r, const struct js_value *v, uint8_t keyword, 
     struct js_explainer *e = r->explainer;
     if (r->limited)
         return false;
+    r->fuel -= NOTE_FUEL;
+    e->counted++;
+    if (e->counting)
+        return false;
     if (e->notes.count >= e->max) {
         e->more = true;
         return false;
@@ -455,24 +460,31 @@ static void forget(struct js_explainer *e, uint32_t count, size_t arena_len)
     e->arena_len = arena_len;
 }
 
+static uint32_t count_errors(struct js_runner *r, uint32_t node, const struct js_value *v)
+{
+    struct js_explainer *e = r->explainer;
+    uint32_t before = e->counted;
+    bool outer = e->counting;
+    e->counting = true;
+    run(r, node, v, NULL);
+    e->counting = outer;
+    return e->counted - before;
+}
+
 /* Without a telling member: the branch with the fewest errors among those whose type fits. */
 static uint32_t nearest_branch(struct js_runner *r, const struct js_op *op, const struct js_value *v)
 {
-    struct js_explainer *e = r->explainer;
-    uint32_t start = e->notes.count, best = NONE, fewest = UINT32_MAX;
-    size_t arena = e->arena_len;
-    bool more = e->more;
+    uint32_t best = NONE, fewest = UINT32_MAX;
     for (uint32_t i = 0; i < op->count && i < ALTERNATIVES_EXPLAINED; i++) {
-        if (!(r->s->nodes.at[r->s->ids.at[op->a + i]].types & v->type))
+        uint32_t branch = r->s->ids.at[op->a + i];
+        if (!(r->s->nodes.at[branch].types & v->type))
             continue;
-        explain_branch(r, op, i, v);
-        if (e->notes.count - start < fewest) {
-            fewest = e->notes.count - start;
+        uint32_t count = count_errors(r, branch, v);
+        if (count < fewest) {
+            fewest = count;
             best = i;
         }
-        forget(e, start, arena);
     }
-    e->more = more;
     return best;
 }
 
@@ -521,7 +533,8 @@ pb_err js_explain(struct js_runner *r, const struct js_schema *schema, size_t ma
     r->explainer = e;
     e->instance_depth = e->way_depth = 0;
     e->max = max && max < JS_LIMIT_ERRORS ? max : JS_LIMIT_ERRORS;
-    e->more = e->broken = false;
+    e->more = e->broken = e->counting = false;
+    e->counted = 0;
     forget(e, 0, 0);
     js_run_start(r, schema);
     e->node = &schema->nodes.at[schema->entry];

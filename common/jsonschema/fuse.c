@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define REF_CHAIN   16
-#define NARROWINGS  4 /* rounds: masks travel one reference a round, most are there after two */
+#define NARROWINGS  4  /* rounds: masks travel one reference a round, most are there after two */
+#define TAG_TRIES   16 /* members that are looked at for one that tells branches apart */
 #define PASS_DEPTH  16
 #define SCALARS     ((uint8_t)(T_ANY & ~(T_ARR | T_OBJ)))
 #define NEEDED_BITS 127 /* of a plain object: bit 0 stands for all that are optional */
@@ -147,9 +148,9 @@ static void fill_slot(const struct js_schema *s, struct js_slot *slot)
     const struct js_node *n = &s->nodes.at[slot->direct];
     slot->types = own->types;
     slot->pass = own->pass;
-    slot->leaf = !n->groups;
+    slot->leaf = !n->groups ? LEAF_MASK : n->groups == G_ENUM ? LEAF_ENUM : LEAF_NONE;
     if (only_format(s, n)) {
-        slot->leaf = 1;
+        slot->leaf = LEAF_FORMAT;
         slot->format = s->strs.at[n->str].format;
     }
 }
@@ -239,19 +240,22 @@ static pb_err find_tag(struct js_schema *s, struct js_op *op)
     if (n->types != T_OBJ || !(n->groups & G_OBJ) || op->count < 2)
         return PB_OK;
     struct js_table table = s->objs.at[n->obj].table;
-    for (uint32_t i = 0; i < table.count; i++) {
+    for (uint32_t i = 0, tries = 0; i < table.count && tries < TAG_TRIES; i++) {
         struct js_slot key = s->slots.at[table.first + i];
-        uint32_t count = count_tags(s, op, &key);
+        uint32_t count = count_tags(s, op, &key), slots = s->slots.count, buckets = s->buckets.count;
         bool unique;
         if (!count)
             continue;
         pb_err err = build_tags(s, op, key, count, &unique);
         if (err)
             return err;
-        if (!unique)
-            continue;
-        op->tag_key = table.first + i;
-        return PB_OK;
+        if (unique) {
+            op->tag_key = table.first + i;
+            return PB_OK;
+        }
+        tries++;
+        s->slots.count = slots;
+        s->buckets.count = buckets;
     }
     return PB_OK;
 }

@@ -21,6 +21,7 @@
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"      \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}"
 #define LOOKBEHIND_NOT_FIXED 125 /* of PCRE2: good in ECMA-262, but not here */
+#define LIGHT_FUEL           20
 #define GROWTH               256 /* the rewritten pattern is never longer than this much more, plus 16 times the source */
 
 struct js_pattern {
@@ -529,7 +530,6 @@ struct js_matcher *js_matcher_new(void)
         js_matcher_free(m);
         return NULL;
     }
-    pcre2_set_match_limit(m->limits, JS_LIMIT_PATTERN_WORK);
     pcre2_set_depth_limit(m->limits, JS_LIMIT_PATTERN_DEPTH);
     pcre2_set_heap_limit(m->limits, JS_LIMIT_PATTERN_KB);
     return m;
@@ -544,12 +544,27 @@ void js_matcher_free(struct js_matcher *m)
     free(m);
 }
 
-pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len)
+static int match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len,
+                 uint32_t limit)
+{
+    pcre2_set_match_limit(m->limits, limit);
+    return pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, PCRE2_NO_UTF_CHECK, m->data, m->limits);
+}
+
+/* Twice at most: PCRE2 does not tell what a match cost, only that it would have cost more than the limit. So
+ * a document may have many light matches, or a few heavy ones. */
+pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len,
+                        int64_t *fuel)
 {
     if (p->literal)
         return len >= p->literal_len && memcmp(text, p->literal, p->literal_len) == 0 ? PB_OK
                                                                                       : PB_E_NOT_FOUND;
-    int rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, PCRE2_NO_UTF_CHECK, m->data, m->limits);
+    *fuel -= LIGHT_FUEL + (int64_t)(len / 8);
+    int rc = match(p, m, text, len, JS_LIMIT_PATTERN_LIGHT);
+    if (rc == PCRE2_ERROR_MATCHLIMIT) {
+        *fuel -= JS_LIMIT_PATTERN_WORK;
+        rc = *fuel < 0 ? rc : match(p, m, text, len, JS_LIMIT_PATTERN_WORK);
+    }
     return rc >= 0 ? PB_OK : rc == PCRE2_ERROR_NOMATCH ? PB_E_NOT_FOUND : PB_E_LIMIT;
 }
 

@@ -34,6 +34,13 @@ struct js_node {
     bool settled; /* pass is known */
 };
 
+enum leaf {
+    LEAF_NONE,   /* run the node */
+    LEAF_MASK,   /* nothing */
+    LEAF_FORMAT, /* a string's format */
+    LEAF_ENUM,   /* the node's enum */
+};
+
 /* A property known to an object schema: all that the check of most members needs, in 48 bytes. */
 struct js_slot {
     uint64_t head, tail; /* the key's ends: see js_ends() */
@@ -42,8 +49,8 @@ struct js_slot {
     uint32_t direct;   /* node, references followed */
     uint8_t pass;      /* the node's */
     uint8_t types;     /* the node's */
-    uint8_t leaf;      /* the masks are the whole node, but for the format */
-    uint8_t format;    /* of a leaf: strings are also checked for this format, if not 0 */
+    uint8_t leaf;      /* enum leaf: what there is to check beyond the masks */
+    uint8_t format;    /* of LEAF_FORMAT */
     uint16_t required; /* its number, from 1; 0 if optional */
     uint8_t declared;  /* in "properties"; otherwise only required */
     uint32_t node;
@@ -166,6 +173,7 @@ struct js_dynamic {
     } name
 
 struct js_schema {
+    uint64_t seed[2]; /* of js_key_hash() */
     uint32_t entry;
     bool scoped; /* $dynamicRef is used: the evaluator keeps the scope */
     VECTOR(struct js_node, nodes);
@@ -233,9 +241,21 @@ static inline bool js_slot_is(const struct js_slot *slot, const char *key, uint3
            (len <= 16 || js_same(slot->key + 8, key + 8, len - 16));
 }
 
-static inline uint32_t js_key_hash(struct js_ends e, uint32_t n)
+static inline uint64_t js_fold(uint64_t a, uint64_t b)
 {
-    return (uint32_t)(((e.head ^ (e.tail * 0x9E3779B97F4A7C15u) ^ n) * 0xD6E8FEB86659FD93u) >> 32);
+    unsigned __int128 m = (unsigned __int128)a * b;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* Keyed, so that no document's author can make names that all fall into one bucket. */
+static inline uint32_t js_key_hash(const struct js_schema *s, const char *key, uint32_t n, struct js_ends e)
+{
+    uint64_t x, h = js_fold(e.head ^ s->seed[0], e.tail ^ s->seed[1] ^ n);
+    for (uint32_t i = 8; i + 8 < n; i += 8) {
+        __builtin_memcpy(&x, key + i, 8);
+        h = js_fold(h ^ x, s->seed[1]);
+    }
+    return (uint32_t)h;
 }
 
 #define BUCKET_FREE UINT16_MAX
@@ -246,7 +266,7 @@ static inline const struct js_slot *js_find_ends(const struct js_schema *s, cons
 {
     const struct js_slot *first = s->slots.at + t->first;
     const uint16_t *buckets = s->buckets.at + t->buckets;
-    for (uint32_t h = js_key_hash(e, len);; h++) {
+    for (uint32_t h = js_key_hash(s, key, len, e);; h++) {
         uint16_t i = buckets[h & t->mask];
         if (i == BUCKET_FREE)
             return NULL;

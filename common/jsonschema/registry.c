@@ -79,6 +79,9 @@ static pb_err find_or_load(struct compiler *c, const char *uri, size_t len, uint
 {
     char *name;
     pb_err err;
+    err = js_work(c, c->s->resources.count);
+    if (err)
+        return err;
     *resource = find_resource(c->s, uri, len);
     if (*resource != NONE)
         return PB_OK;
@@ -450,6 +453,9 @@ static pb_err follow(struct compiler *c, uint32_t resource, const char *p, const
         if (len == NONE)
             return PB_E_NOT_FOUND;
         token[len] = '\0';
+        pb_err err = js_work(c, v->len);
+        if (err)
+            return err;
         v = step(v, token, len, &place);
         if (!v)
             return PB_E_NOT_FOUND;
@@ -481,6 +487,9 @@ static pb_err resolve_fragment(struct compiler *c, uint32_t resource, const char
         return follow(c, resource, fragment, fragment + strlen(fragment), place);
     const char *p = fragment;
     uint32_t len = pointer_token(&p, p + strlen(p), name, sizeof name);
+    pb_err err = js_work(c, c->s->anchors.count);
+    if (err)
+        return err;
     uint32_t anchor = len == NONE ? NONE : js_registry_anchor(c->s, resource, name, len);
     if (anchor == NONE)
         return PB_E_NOT_FOUND;
