@@ -637,7 +637,7 @@ static void send_reports(struct link *l)
         if (!err) {
             buf_reset(&l->unsent_frame);
             l->sent_ms = l->now_ms;
-            beat = freed = false;
+            beat = false;
         }
     }
 }
