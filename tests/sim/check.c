@@ -151,6 +151,17 @@ static void check_once(struct world *w)
     }
 }
 
+/* A crash must not bring a cancelled job back: what ends, or says so, is asked for at once. */
+static void check_cancelled(struct world *w)
+{
+    const struct board_event *e = w->step.event;
+    unsigned job = e && e->kind == BOARD_CANCEL_JOB ? number_of(&e->job) : 0;
+    const struct sim_job *j = &w->jobs[job];
+    bool settled = !job || !w->step.fresh_cancel || j->plan.memory || j->seen.state == APPENDING;
+    if (!settled && !w->step.written)
+        broken(w, "job %u was cancelled, and nothing durable is to say so", job);
+}
+
 static void check_cap(struct world *w)
 {
     const struct board_event *e = w->step.event;
@@ -195,6 +206,7 @@ void check_step(struct world *w)
         {"counts add up", check_counts},
         {"one end", check_once},
         {"caps", check_cap},
+        {"a cancel lasts", check_cancelled},
         {"rest", check_rest},
         {"attempts count once, and drained ones not", check_attempts},
         {"poison is contained", check_poison},

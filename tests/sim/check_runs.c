@@ -25,6 +25,7 @@ void check_before(struct world *w, const struct board_event *e)
     bool died = e && e->kind == BOARD_LEAVE && !e->graceful;
     w->step.event = e;
     w->step.sent_count = 0;
+    w->step.written = false;
     w->step.charged_fence = died ? alone_in(w, e->session) : 0;
     w->leaves += died;
 }

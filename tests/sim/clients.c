@@ -61,9 +61,11 @@ static void cancel(struct world *w)
     bool cancelled;
     if (board_state_of(w->board, &id, &cancelled)) {
         w->jobs[job].seen.cancelled = true;
+        w->step.fresh_cancel = !cancelled;
         tell(w, "job %u is cancelled", job);
     }
     broker_step(w, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = id});
+    w->step.fresh_cancel = false;
 }
 
 /* -- gates -- */

@@ -162,7 +162,8 @@ struct step {
     const struct board_event *event;             /* NULL: a reconciliation */
     struct board_effect sent[BOARD_EFFECTS_MAX]; /* dispatches, in order */
     size_t sent_count;
-    uint64_t charged_fence; /* of what ran alone in the session that is leaving by a death */
+    bool fresh_cancel, written; /* of a job that was not cancelled before; something was to be committed */
+    uint64_t charged_fence;     /* of what ran alone in the session that is leaving by a death */
 };
 
 struct world {

@@ -373,6 +373,25 @@ static void suspects_wait_for_fences_as_everybody(void **state)
     assert_int_equal(t->board->fence_counter, 0);
 }
 
+static void suspects_take_a_worker_that_is_idle_rather_than_wait_for_one(void **state)
+{
+    struct bench *t = *state;
+    leave_with(t, 1);
+    join(t, 2);
+    beat(t, 2, 0, 10, 0, 0);
+    accept(t, 2, 0);
+    uint64_t long_one = only(t, BOARD_DISPATCH).fence;
+    beat(t, 2, 1, 9, 1, long_one);
+    tick(t, 200);
+    accept(t, 3, 0);
+    assert_int_equal(count_of(t, BOARD_DISPATCH), 0); /* the only worker is kept until its job is over */
+    join(t, 3);
+    beat(t, 3, 0, 10, 0, 0);
+    assert_int_equal(count_of(t, BOARD_MARK), 1);
+    dispatches_only(t, 3); /* and the first one is free again */
+    assert_int_equal(only(t, BOARD_DISPATCH).session, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +408,7 @@ int main(void)
         T(suspects_cancelled_while_marked_never_run),
         T(suspects_are_not_charged_for_a_worker_that_was_only_silent),
         T(suspects_wait_for_fences_as_everybody),
+        T(suspects_take_a_worker_that_is_idle_rather_than_wait_for_one),
     };
     return cmocka_run_group_tests_name("suspects", tests, NULL, NULL);
 }
