@@ -173,6 +173,14 @@ install: all ## programs and packages below PREFIX (and DESTDIR)
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	cp -R manifests schemas $(DESTDIR)$(PREFIX)/share/patchbay/
 
+# Benchmarks: programs in tests/bench, each run by a script or by hand; none is a test.
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+
+.PHONY: bench
+bench: tests $(BUILD)/tests/bench/rows $(BUILD)/tests/bench/store ## jobs a second from end to end beside SQLite alone, time of one job, memory of a million
+	@BUILD=$(BUILD) python3 tests/bench/jobs.py
+
 .PHONY: format
 format: ## clang-format over the sources
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -145,7 +145,7 @@ static void send(struct window *w, struct entry *e)
     id_new(&job->id, job->created_at_ms);
     memcpy(job->tenant, e->tenant, sizeof job->tenant);
     memcpy(job->type, w->type, sizeof job->type);
-    memcpy(job->host, w->type, sizeof w->type); /* all of a type share its provider's limits */
+    spec_set_host(job, manifests_find(b->types, w->type));
     e->doc = NULL;
     e->job = job->id;
     e->state = ENTRY_OUT;

@@ -66,8 +66,9 @@ struct link {
     uint32_t tries;
     struct held *held;
     uint32_t running, unsettled, unsent;
-    bool starves; /* the last report said that there is no room */
     uint64_t running_sum, received;
+    uint64_t told_received;  /* with the last report, */
+    uint32_t told_free;      /* as the credit there */
     struct buf unsent_frame; /* a sealed report that the pipe had no room for */
     bool list_asked, refusal_logged;
     bool draining;
@@ -334,7 +335,8 @@ static void start_session(struct link *l, const struct wire_joined *j)
     watch_socket(l, l->jobs, NNG_OPT_RECVFD);
     l->state = JOINED;
     l->tries = 0;
-    l->received = 0;
+    l->received = l->told_received = 0;
+    l->told_free = 0;
     l->sent_told = false;
     l->refusal_logged = false;
     l->heard_ms = l->now_ms;
@@ -533,6 +535,14 @@ static uint32_t free_slots(const struct link *l)
     return blocked || l->running >= l->settings.capacity ? 0 : l->settings.capacity - l->running;
 }
 
+/* Does the broker think that there is much less room here than there is? It would wait for the next beat. */
+static bool has_room_untold(const struct link *l)
+{
+    uint64_t since = l->received - l->told_received;
+    uint32_t known = since < l->told_free ? l->told_free - (uint32_t)since : 0, free = free_slots(l);
+    return free > known && (known == 0 || free - known >= l->settings.capacity / 2);
+}
+
 static size_t outcome_bytes(const struct wire_outcome *o)
 {
     return o->result.len + o->code.len + o->change.doc.len + 128;
@@ -596,7 +606,8 @@ static pb_err seal_report(struct link *l)
     struct wire_report r = {
         .received = l->received, .free = free_slots(l), .draining = l->draining, .outcomes = outcomes};
     struct buf plain;
-    l->starves = r.free == 0;
+    l->told_free = r.free;
+    l->told_received = r.received;
     r.outcome_count = gather(l, outcomes);
     mark_sent(l, outcomes, r.outcome_count);
     count_running(l, &r);
@@ -617,10 +628,8 @@ static pb_err seal_report(struct link *l)
 static void send_reports(struct link *l)
 {
     bool beat = l->now_ms >= l->sent_ms + l->beat_ms;
-    bool freed =
-        l->starves && free_slots(l) > 0; /* settling makes room, and no outcome comes with it to say so */
     pb_err err = PB_OK;
-    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat || freed)) {
+    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat || has_room_untold(l))) {
         if (!l->unsent_frame.len)
             err = seal_report(l);
         if (!err)
@@ -628,7 +637,7 @@ static void send_reports(struct link *l)
         if (!err) {
             buf_reset(&l->unsent_frame);
             l->sent_ms = l->now_ms;
-            beat = freed = false;
+            beat = false;
         }
     }
 }

@@ -267,7 +267,7 @@ static void send_many(struct board *b, uint64_t now_ms, uint32_t g, struct seat 
     struct suspect_group *group = &b->suspects.groups[g];
     uint32_t i = group->slots.head, next;
     occupy(b, group, seat);
-    for (; i != NONE && seat_credit(seat) && board_has_room(out); i = next) {
+    for (; i != NONE && seat_credit(seat) && board_may_send(b) && board_has_room(out); i = next) {
         next = board_slot(b, i)->next;
         if (lines_is_open(b->lines, board_slot(b, i)->line, now_ms))
             send_suspect(b, now_ms, i, seat, false, out);

@@ -3,6 +3,7 @@
 #include "broker/http/jobs.h"
 #include "broker/http/problem.h"
 #include "broker/http/setup.h"
+#include "broker/spec.h"
 #include "common/clock.h"
 #include "common/limits.h"
 
@@ -67,7 +68,7 @@ static pb_err prepare_setup(struct reading *rd, const struct setup *s, struct pb
     struct job *job = &rd->entry->job;
     snprintf(job->type, sizeof job->type, "%s", s->manifest->type);
     id_new(&job->integration, job->created_at_ms);
-    jobs_set_host(job, s->manifest);
+    spec_set_host(job, s->manifest);
     pb_err err = check_name(rd, s->name, why);
     return err || rd->entry->code ? err : setup_seal(rd->context->seal_key, s, job);
 }
@@ -94,7 +95,7 @@ static void take_integration(struct reading *rd, const struct integration *doc)
     snprintf(job->type, sizeof job->type, "%s", doc->type);
     job->integration = doc->id;
     if (job->kind == JOB_VALIDATE)
-        jobs_set_host(job, manifests_find(rd->context->types, doc->type));
+        spec_set_host(job, manifests_find(rd->context->types, doc->type));
 }
 
 static pb_err read_integration(struct reading *rd, struct pb_why *why)

@@ -30,10 +30,14 @@ void form_fault(struct fields_report *report, const char *member, const char *fo
     va_end(args);
 }
 
-void form_add(struct fields_report *to, const struct fields_report *from)
+void form_add(struct fields_report *to, const char *member, const struct fields_report *from)
 {
-    for (size_t i = 0; i < from->count && to->count < FIELDS_FAULTS_MAX; i++)
-        to->faults[to->count++] = from->faults[i];
+    for (size_t i = 0; i < from->count && to->count < FIELDS_FAULTS_MAX; i++) {
+        struct fields_fault *f = &to->faults[to->count++];
+        *f = from->faults[i];
+        if (*member)
+            snprintf(f->pointer, sizeof f->pointer, "/%.30s%.60s", member, from->faults[i].pointer);
+    }
 }
 
 /* -- members -- */

@@ -12,7 +12,8 @@
 /* Adds a fault at "/member", or at the whole ("") for an empty member. */
 void form_fault(struct fields_report *report, const char *member, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void form_add(struct fields_report *to, const struct fields_report *from);
+/* Adds from's faults, which stand below a member ("": below none). */
+void form_add(struct fields_report *to, const char *member, const struct fields_report *from);
 
 /* Faults members that are not among known (up to a NULL): with the nearest one, or with what, such as "a
  * setup has type, name and credentials". */

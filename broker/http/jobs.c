@@ -6,7 +6,6 @@
 #include "common/clock.h"
 #include "common/limits.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,26 +114,6 @@ void jobs_answer_failed(struct http_request *r, const struct job *job)
 }
 
 /* -- submitting -- */
-
-/* The host of an address that is no template, in lower case; false: it is one, or too long. */
-static bool host_of(const char *url, char *out, size_t size)
-{
-    const char *at = url ? strstr(url, "://") : NULL;
-    size_t len = at ? strcspn(at + 3, "/:?#") : 0;
-    if (!len || len >= size || memchr(at + 3, '{', len) || memchr(at + 3, '@', len) || at[3] == '[')
-        return false;
-    for (size_t i = 0; i < len; i++)
-        out[i] = (char)tolower((unsigned char)at[3 + i]);
-    out[len] = 0;
-    return true;
-}
-
-void jobs_set_host(struct job *job, const struct manifest *m)
-{
-    const json_t *http = m ? json_object_get(m->json, "http") : NULL;
-    if (!host_of(json_string_value(json_object_get(http, "baseUrl")), job->host, sizeof job->host))
-        snprintf(job->host, sizeof job->host, "%s", job->type);
-}
 
 const char *jobs_refusal_code(pb_err err)
 {

@@ -19,10 +19,6 @@ struct job jobs_new(const struct http_request *r, enum job_kind kind, const char
  * says when it is, a refusal otherwise. Takes what the job points to, also on failure. */
 void jobs_submit(struct http_request *r, struct job *job, jobs_finished *finished);
 
-/* The name of the provider's gate for a job that asks it: the host where the package names a fixed one, else
- * the type. By the package alone, so that every job of a type counts for one gate. type is set. */
-void jobs_set_host(struct job *job, const struct manifest *m);
-
 /* A key that belongs to another request is a mistake of the caller's, and answering with that request's
  * outcome would hide it. What a setup was to set up is sealed, so that much cannot be compared. */
 bool jobs_is_same_request(const struct job *asked, const struct job *stored);

@@ -187,11 +187,7 @@ static void read_filter(const json_t *filter, struct wanted *w, struct fields_re
         if (value && !words[i].read(w, value))
             form_fault(&of_filter, words[i].name, "%s", words[i].must);
     }
-    for (size_t i = 0; i < of_filter.count; i++) {
-        struct fields_fault f = of_filter.faults[i];
-        snprintf(of_filter.faults[i].pointer, sizeof f.pointer, "/filter%.70s", f.pointer);
-    }
-    form_add(report, &of_filter);
+    form_add(report, "filter", &of_filter);
 }
 
 static void read_replay(const json_t *body, struct wanted *w, int64_t *per_second,

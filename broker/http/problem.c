@@ -16,6 +16,8 @@ static const struct problem_kind kinds[] = {
     {"forbidden", 403, "The token does not allow this", 0},
     {"not_found", 404, "There is no such thing", 0},
     {"method_not_allowed", 405, "The method does not exist here", 0},
+    {"not_under_way", 409, "The batch is not under way", 0},
+    {"batch_state", 409, "The batch is in another state", 0},
     {"name_taken", 409, "The name is taken", 0},
     {"cancelled", 409, "The job was cancelled", 0},
     {"job_ended", 409, "The job has ended", 0},

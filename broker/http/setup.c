@@ -6,6 +6,7 @@
 #include "broker/http/form.h"
 #include "broker/http/jobs.h"
 #include "broker/http/routes.h"
+#include "broker/spec.h"
 #include "common/limits.h"
 #include "common/result.h"
 #include "common/wire.h"
@@ -68,7 +69,7 @@ static pb_err read_credentials(const struct manifest *m, const json_t *body, str
     pb_err err = fields_from_json(object, out, &of_fields);
     if (!err && m && of_fields.count == 0)
         err = fields_check(m, out, &of_fields);
-    form_add(report, &of_fields);
+    form_add(report, "", &of_fields);
     return err;
 }
 
@@ -236,7 +237,7 @@ static void submit(struct http_request *r, const struct setup *s)
         return;
     struct job job = jobs_new(r, JOB_SETUP, http_tenant_new(r), s->manifest->type);
     id_new(&job.integration, job.created_at_ms);
-    jobs_set_host(&job, s->manifest);
+    spec_set_host(&job, s->manifest);
     pb_err err = setup_seal(r->broker->seal_key, s, &job);
     if (err)
         http_refuse_error(r, err, NULL);

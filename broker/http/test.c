@@ -8,6 +8,7 @@
 #include "broker/http/setup.h"
 #include "broker/intake.h"
 #include "broker/links.h"
+#include "broker/spec.h"
 
 #include <string.h>
 
@@ -58,7 +59,7 @@ static void submit(struct http_request *r, const struct setup *s)
     job.idem[0] = 0; /* what is not stored cannot be known again */
     job.deadline_ms = job.created_at_ms + wait_ms;
     id_new(&job.integration, job.created_at_ms);
-    jobs_set_host(&job, s->manifest);
+    spec_set_host(&job, s->manifest);
     pb_err err = setup_seal(r->broker->seal_key, s, &job);
     if (err) {
         http_refuse_error(r, err, NULL);

@@ -4,10 +4,12 @@
 #include "broker/http/problem.h"
 #include "broker/http/routes.h"
 #include "broker/http/setup.h"
+#include "broker/spec.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <ctype.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -124,9 +126,10 @@ static void every_route_is_in_the_description_and_nothing_else(void **state)
         const char *method = routes_at(i)->method;
         snprintf(line, sizeof line, "\n  %s:\n", routes_at(i)->pattern);
         const char *path = strstr(text, line), *end = path ? strstr(path + 1, "\n  /") : NULL;
-        const char *verb = strcmp(method, "GET") == 0      ? "\n    get:\n"
-                           : strcmp(method, "DELETE") == 0 ? "\n    delete:\n"
-                                                           : "\n    post:\n";
+        char verb[24];
+        size_t len = (size_t)snprintf(verb, sizeof verb, "\n    %s:\n", method);
+        for (size_t c = 0; c < len; c++)
+            verb[c] = (char)tolower((unsigned char)verb[c]);
         const char *at = path ? strstr(path, verb) : NULL;
         if (!at || (end && at > end))
             fail_msg("%s %s is not described", method, routes_at(i)->pattern);
@@ -227,12 +230,12 @@ static void host_of_a_job_is_the_packages_or_its_type(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct manifest m = {.json = json_pack("{s:{s:s}}", "http", "baseUrl", cases[i].base)};
         struct job job = {.type = "x"};
-        jobs_set_host(&job, &m);
+        spec_set_host(&job, &m);
         assert_string_equal(job.host, cases[i].host);
         json_decref(m.json);
     }
     struct job job = {.type = "x"};
-    jobs_set_host(&job, NULL);
+    spec_set_host(&job, NULL);
     assert_string_equal(job.host, "x");
 }
 

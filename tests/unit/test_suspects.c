@@ -1,5 +1,6 @@
 /* Poison is contained: what a worker ran when it died runs again in halves, and alone before anything is
  * charged. */
+#include "broker/board/parts.h"
 #include "tests/unit/test_board_bench.h"
 
 #include <stdio.h>
@@ -359,6 +360,19 @@ static void suspects_are_not_charged_for_a_worker_that_was_only_silent(void **st
     assert_int_equal(only(t, BOARD_COMMIT).attempts, 1);
 }
 
+static void suspects_wait_for_fences_as_everybody(void **state)
+{
+    struct bench *t = *state;
+    leave_with(t, 8);
+    t->board->fence_counter = UINT32_MAX - 2; /* the store has not raised the epoch for a long time */
+    join(t, 2);
+    beat(t, 2, 0, 10, 0, 0);
+    tick(t, 200);
+    assert_int_equal(count_of(t, BOARD_DISPATCH), 2);
+    step(t, (struct board_event){.kind = BOARD_EPOCH, .epoch = 9});
+    assert_int_equal(t->board->fence_counter, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +388,7 @@ int main(void)
         T(suspects_can_be_cancelled_and_expire),
         T(suspects_cancelled_while_marked_never_run),
         T(suspects_are_not_charged_for_a_worker_that_was_only_silent),
+        T(suspects_wait_for_fences_as_everybody),
     };
     return cmocka_run_group_tests_name("suspects", tests, NULL, NULL);
 }
