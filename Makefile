@@ -19,7 +19,8 @@ ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPB_VERSION='"$(VERSION)"'
                $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
-COMMON_LIBS := -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lpthread
+COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
+COMMON_ARCHIVES = $(BUILD)/libcommon.a $(BUILD)/libjsonschema.a # each needs the other: the first comes again, in COMMON_LIBS
 BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
 
@@ -58,13 +59,13 @@ $(BUILD)/lib%.a:
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/patchbay-broker: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay-broker: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 
-$(BUILD)/patchbay-worker: $(BUILD)/worker/main.o $(BUILD)/libworker.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay-worker: $(BUILD)/worker/main.o $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
-$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
@@ -72,29 +73,42 @@ $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
 
 # The broker on a disk that fails when a test wants it (tests/system/faulty_broker.c).
 $(BUILD)/patchbay-broker-faulty: $(BUILD)/broker/main.o $(BUILD)/tests/system/faulty_broker.o \
-                                 $(BUILD)/tests/store/fault_vfs.o $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+                                 $(BUILD)/tests/store/fault_vfs.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 
-$(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(BUILD)/libcommon.a
+$(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 # The JSON Schema engine: a library of its own, with one file of C++ for simdjson.
 CXX ?= c++
-JSONSCHEMA_LIBS := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a -lsimdjson -lidn2 -lstdc++
+JSONSCHEMA_LIBS := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a
 $(BUILD)/libjsonschema.a: $(call objects,$(wildcard common/jsonschema/*.c)) $(BUILD)/common/jsonschema/index.o
 $(BUILD)/common/jsonschema/index.o: common/jsonschema/index.cpp
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 -I. -fPIE -Wall -Wextra $(WERROR) $(SANFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/tests/unit/test_jsonschema: TEST_LIBS = $(JSONSCHEMA_LIBS)
-$(BUILD)/tests/unit/test_jsonschema: | $(BUILD)/libjsonschema.a
+	$(CXX) -std=c++17 -I. -fPIE -Wall -Wextra $(WERROR) $(SANFLAGS) -fno-sanitize=vptr $(CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(BUILD)/libjsonschema.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+$(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(BUILD)/libjsonschema.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+PAIRS ?= 20000
+$(BUILD)/tests/jsonschema/judge: $(BUILD)/tests/jsonschema/judge.o $(BUILD)/libjsonschema.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+.PHONY: jsonschema-oracle
+jsonschema-oracle: $(BUILD)/tests/jsonschema/judge jsonschema-suite ## the engine beside jsonschema-rs over PAIRS mutated pairs
+	@BUILD=$(BUILD) scripts/jsonschema-oracle $(PAIRS)
+
+.PHONY: bench-jsonschema
+bench-jsonschema: $(BUILD)/tests/bench/jsonschema/bench ## the engine beside Rust's jsonschema and ajv (needs cargo and npm)
+	@BUILD=$(BUILD) scripts/jsonschema-bench
 
 .PHONY: jsonschema-suite
 jsonschema-suite: $(BUILD)/tests/jsonschema/suite ## the official JSON Schema suite (fetched; SUITE=FOLDER uses one)
 	@BUILD=$(BUILD) scripts/jsonschema-suite
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(TEST_LIBS) $(BROKER_LIBS) $(COMMON_LIBS)
 
 $(BUILD)/%.o: %.c
@@ -121,7 +135,7 @@ test: deps ## install what is missing, then run every test that needs no extra s
 
 # The board in a world that fails, by seed.
 SEEDS ?= 2000
-$(BUILD)/patchbay-sim: $(call objects,$(wildcard tests/sim/*.c)) $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay-sim: $(call objects,$(wildcard tests/sim/*.c)) $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 
 .PHONY: sim
@@ -145,7 +159,7 @@ FUZZ_MAIN     = $(BUILD)/tests/fuzz/lib/replay.o
 FUZZ_SECONDS ?= 10
 FUZZ_CHECKS  := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 $(FUZZ_TARGETS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/lib/fuzz.o $(FUZZ_MAIN) \
-                 $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
+                 $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $(FUZZ_ENGINE) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 $(BUILD)/tests/unit/test_fuzz_seeds: | $(FUZZ_TARGETS)
 
@@ -154,7 +168,7 @@ fuzz-targets: $(FUZZ_TARGETS)
 
 .PHONY: fuzz
 fuzz: ## try every parser with generated input for FUZZ_SECONDS each (needs clang: scripts/deps --ci)
-	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang CFLAGS="-O1 -g" WERROR= SANFLAGS="$(FUZZ_CHECKS)" FUZZ_MAIN= \
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang CXX=clang++ CFLAGS="-O1 -g" WERROR= SANFLAGS="$(FUZZ_CHECKS)" FUZZ_MAIN= \
 	  FUZZ_ENGINE=-fsanitize=fuzzer fuzz-targets
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build-fuzz $(FUZZ)
 
@@ -174,7 +188,7 @@ install: all ## programs and packages below PREFIX (and DESTDIR)
 	cp -R manifests schemas $(DESTDIR)$(PREFIX)/share/patchbay/
 
 # Benchmarks: programs in tests/bench, each run by a script or by hand; none is a test.
-$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 
 .PHONY: bench

@@ -1,8 +1,6 @@
 /* The engine's own promises; the official suite (make jsonschema-suite) has what a keyword means. */
 #include "common/jsonschema/jsonschema.h"
-#include "common/manifest.h"
 
-#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -132,44 +130,6 @@ static void jsonschema_bounds_what_is_hostile(void **state)
     js_runner_free(r);
 }
 
-static void check_sample(struct js_runner *r, const struct manifest *m, const struct event_type *event)
-{
-    char path[512], *schema = NULL;
-    size_t len;
-    struct js_schema *s = NULL;
-    struct pb_why why = {0};
-    assert_int_equal(manifest_schema(m, event->event_type, &schema, &len), PB_OK);
-    if (js_schema_compile(schema, len, NULL, &s, &why) != PB_OK)
-        fail_msg("%s %s: %s %s", m->type, event->event_type, why.at, why.text);
-    snprintf(path, sizeof path, "%s/samples/%s.json", m->folder, event->event_type);
-    json_t *sample = json_load_file(path, 0, NULL);
-    char *text = json_dumps(sample, JSON_COMPACT);
-    if (check(r, s, text) != JS_VALID)
-        fail_msg("%s is not what its schema says", path);
-    if (check(r, s, "\"no such event\"") != JS_INVALID)
-        fail_msg("the schema of %s refuses nothing", event->event_type);
-    json_decref(sample);
-    js_schema_free(s);
-    free(schema);
-    free(text);
-}
-
-static void jsonschema_finds_every_packages_samples_valid(void **state)
-{
-    static const char *const packages[] = {"manifests/stripe", "manifests/slack"};
-    struct js_runner *r = js_runner_new();
-    (void)state;
-    for (size_t i = 0; i < sizeof packages / sizeof packages[0]; i++) {
-        struct manifest *m = NULL;
-        struct pb_why why = {0};
-        assert_int_equal(manifest_open(packages[i], &m, &why), PB_OK);
-        for (size_t k = 0; k < m->event_count; k++)
-            check_sample(r, m, &m->events[k]);
-        manifest_close(m);
-    }
-    js_runner_free(r);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,7 +137,6 @@ int main(void)
         cmocka_unit_test(jsonschema_explains_each_error_at_its_place),
         cmocka_unit_test(jsonschema_refuses_schemas_that_are_none),
         cmocka_unit_test(jsonschema_bounds_what_is_hostile),
-        cmocka_unit_test(jsonschema_finds_every_packages_samples_valid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
