@@ -326,6 +326,19 @@ def test_what_is_out_of_attempts_is_dead_and_can_be_sent_again(cluster):
     assert api.show(job["integration"])["name"] == "dead", "its sealed credentials were kept"
 
 
+def test_a_dead_job_is_sent_again_once_however_many_ask_for_it(cluster):
+    api = cluster.without_worker().api()
+    job = api.submit("ping", deadlineSeconds=1).json
+    api.finished(job["id"])
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: api.retry(job["id"]), range(8)))
+    assert sorted(a.status for a in answers) == [202] + [409] * 7, answers
+    assert api.job(job["id"])["phase"] == "ready" and api.queue()["live"] == 1
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: api.cancel(job["id"]), range(8)))
+    assert {a.status for a in answers} <= {202, 409} and api.job(job["id"])["state"] == "cancelled"
+
+
 def test_dead_ones_are_sent_again_by_filter_and_no_faster_than_wanted(cluster):
     api = cluster.without_worker().api()
     jobs = [api.setup_job(f"dead {n}", f"sk_test_ok_d{n}", maxAttempts=1).json for n in range(12)]
