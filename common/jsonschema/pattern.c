@@ -556,6 +556,7 @@ static int match(const struct js_pattern *p, struct js_matcher *m, const char *t
 pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len,
                         int64_t *fuel)
 {
+    --*fuel;
     if (p->literal)
         return len >= p->literal_len && memcmp(text, p->literal, p->literal_len) == 0 ? PB_OK
                                                                                       : PB_E_NOT_FOUND;
