@@ -174,7 +174,7 @@ class Http:
 class Client:
     def __init__(self, http_, log, seed):
         self.http, self.log, self.seed = http_, log, seed
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.operations = []
         self.alive = {}  # integration: its setup's operation, as far as we know it exists
         self.deleted_names = []
@@ -194,8 +194,8 @@ class Client:
             number = len(self.operations)
             key = f"chaos-{self.seed}-{number}" if rng.random() < with_key else None
             op = Operation(number, kind, key, **more)
-            self.operations.append(op)
-        self.note("intent", op=op.id, **op.intent())
+            self.note("intent", op=op.id, **op.intent())
+            self.operations.append(op)  # last: now other threads may pick it
         return op
 
     # -- one sending --
