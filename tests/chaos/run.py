@@ -128,7 +128,8 @@ def main():
         return 0
     if not (BUILD / "patchbay-sandbox").exists():
         sys.exit(f"no programs below {BUILD}; run `make tests` first")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="patchbay-chaos-"))
     passed, failed = 0, 1
     try:
