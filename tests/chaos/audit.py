@@ -119,10 +119,8 @@ class Job:
     idem: str | None
     type: str
     integration: str
-    attempts: int
     finished_at: int
     code: str | None
-    attempt: int  # the one whose outcome counted
     has_payload: bool
 
     @property
@@ -161,8 +159,8 @@ class Store:
 def read_job(row):
     result = json.loads(row["result"]) if row["result"] else {}
     return Job(f"job_{row['id'].hex()}", KINDS.get(row["kind"], f"kind {row['kind']}"), row["state"], row["idem"], row["type"],
-               f"int_{row['integration'].hex()}", row["attempts"], row["finished_at"], result.get("code"),
-               result.get("attempt", 0), row["payload"] is not None)
+               f"int_{row['integration'].hex()}", row["finished_at"], result.get("code"),
+               row["payload"] is not None)
 
 
 def read_integration(row):
