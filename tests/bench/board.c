@@ -20,6 +20,7 @@ struct bench {
     struct board_effect *sent; /* dispatched, not finished: a ring */
     size_t head, count;
     uint64_t received[WORKERS + 1];
+    double slowest; /* step, in seconds */
 };
 
 static struct pb_id id_of(uint64_t n)
@@ -30,13 +31,23 @@ static struct pb_id id_of(uint64_t n)
     return id;
 }
 
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* Takes what was dispatched; the rest asks for nothing here. */
 static void step(struct bench *t, const struct board_event *e)
 {
     static const struct board_event tick = {.kind = BOARD_TICK};
     do {
         t->fx.count = 0;
+        double start = seconds();
         board_step(t->board, t->now_ms, e, &t->fx);
+        double took = seconds() - start;
+        t->slowest = took > t->slowest ? took : t->slowest;
         t->steps++;
         for (size_t i = 0; i < t->fx.count; i++) {
             const struct board_effect *fx = &t->fx.items[i];
@@ -79,13 +90,6 @@ static void finish(struct bench *t)
                                       .beat = {.received = t->received[fx.session], .free = CAPACITY}});
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void report(const char *what, size_t jobs, double since)
 {
     printf("%-10s %8.0f ns a job\n", what, (seconds() - since) * 1e9 / (double)jobs);
@@ -98,6 +102,8 @@ static void run(struct bench *t)
         submit(t);
     report("submit", t->jobs, start);
     printf("%-10s %8zu bytes a job\n", "waiting", board_bytes(t->board) / t->jobs);
+    printf("%-10s %8.1f ms, the slowest step\n", "", t->slowest * 1e3);
+    t->slowest = 0;
     start = seconds();
     for (uint64_t s = 1; s <= WORKERS; s++) {
         step(t, &(struct board_event){.kind = BOARD_JOIN, .session = s});
@@ -108,6 +114,7 @@ static void run(struct bench *t)
         t->now_ms += t->finished % 100 == 0;
     }
     report("run", t->jobs, start);
+    printf("%-10s %8.1f ms, the slowest step\n", "", t->slowest * 1e3);
     printf("%-10s %8zu jobs, %llu steps\n", "finished", t->finished, (unsigned long long)t->steps);
 }
 

@@ -113,6 +113,17 @@ void check_finish(struct world *w, const struct board_effect *fx)
     tell(w, "job %u is finished", job);
 }
 
+/* What a worker still has of the newest attempt is not thrown away while it may count. */
+void check_dropped(struct world *w, const struct board_effect *fx)
+{
+    const struct board_event *e = w->step.event;
+    unsigned job = e && e->kind == BOARD_HELD ? number_of(&e->job) : 0;
+    const struct seen *seen = &w->jobs[job].seen;
+    bool counts = seen->state != FREE && (seen->fence == fx->fence || seen->state == HELD);
+    if (job && seen->newest == fx->fence && counts)
+        broken(w, "a worker is to drop the newest attempt of job %u", job);
+}
+
 /* A worker may forget an attempt only when its outcome is in the store, or does not count. */
 void check_settle(struct world *w, const struct board_effect *fx)
 {

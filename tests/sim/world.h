@@ -58,6 +58,7 @@ struct seen {
     enum slot_state state;                   /* after the last step; FREE: not on the board */
     uint32_t attempts, crashes;              /* as the board counts them */
     uint64_t fence;
+    uint64_t newest;                     /* of all dispatches */
     uint64_t alone_fence, alone_session; /* of its last run alone */
     uint64_t dead_fence;                 /* of the run alone that its worker died of */
     unsigned alone_runs, alone_deaths;
@@ -241,6 +242,7 @@ void check_dispatch(struct world *w, const struct board_effect *fx);
 void check_commit(struct world *w, const struct board_effect *fx);
 void check_stored(struct world *w, unsigned job, const char *what); /* an operation on a job's record */
 void check_finish(struct world *w, const struct board_effect *fx);
+void check_dropped(struct world *w, const struct board_effect *fx);
 void check_settle(struct world *w, const struct board_effect *fx);
 void check_refusal(struct world *w, unsigned job, pb_err err);
 void check_before(struct world *w, const struct board_event *e); /* NULL: a reconciliation */

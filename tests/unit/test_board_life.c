@@ -170,6 +170,30 @@ static void board_gives_up_a_job_past_its_deadline_wherever_it_waits(void **stat
     }
 }
 
+static void board_gives_up_what_is_held_or_tried_again_past_its_deadline(void **state)
+{
+    struct bench *t = *state;
+    struct board_spec soon = plain;
+    soon.deadline_ms = 3000;
+    load(t, 1, 0, &soon); /* held until 2000: in time */
+    accept_spec(t, 2, &soon);
+    join(t, 1);
+    beat(t, 1, 0, 1, 0, 0);
+    outcome(t, 1, 2, only(t, BOARD_DISPATCH).fence, OUTCOME_RETRY);
+    t->now_ms = 2500;
+    load(t, 3, 0, &soon); /* held until 3500: past it */
+    t->now_ms = 3000;
+    tick(t, 0);
+    assert_int_equal(only(t, BOARD_COMMIT).reason, REASON_DEADLINE); /* the first, which waits by now */
+    committed(t, 2, OUTCOME_RETRY, PB_OK);
+    tick(t, 0);
+    assert_int_equal(only(t, BOARD_COMMIT).reason, REASON_DEADLINE);
+    tick(t, 499);
+    assert_int_equal(count_of(t, BOARD_COMMIT), 0);
+    tick(t, 1);
+    assert_int_equal(only(t, BOARD_COMMIT).reason, REASON_DEADLINE);
+}
+
 static void board_stops_an_attempt_at_its_deadline_and_takes_what_it_came_to(void **state)
 {
     struct bench *t = *state;
@@ -236,6 +260,13 @@ static void board_cancels_what_waits_at_once(void **state)
     join(t, 1);
     beat(t, 1, 0, 10, 0, 0);
     dispatches_only(t, 3);
+}
+
+static void board_ignores_a_cancel_of_a_job_that_it_does_not_know(void **state)
+{
+    struct bench *t = *state;
+    cancel(t, 99);
+    assert_int_equal(t->fx.count, 0);
 }
 
 static void board_cancels_what_is_not_durable_yet_when_it_is(void **state)
@@ -460,9 +491,11 @@ int main(void)
         T(board_refuses_more_than_a_tenant_may_have),
         T(board_runs_nothing_before_it_is_wanted),
         T(board_gives_up_a_job_past_its_deadline_wherever_it_waits),
+        T(board_gives_up_what_is_held_or_tried_again_past_its_deadline),
         T(board_stops_an_attempt_at_its_deadline_and_takes_what_it_came_to),
         T(board_gives_up_a_job_after_its_last_attempt),
         T(board_cancels_what_waits_at_once),
+        T(board_ignores_a_cancel_of_a_job_that_it_does_not_know),
         T(board_cancels_what_is_not_durable_yet_when_it_is),
         T(board_asks_an_attempt_to_stop_when_its_job_is_cancelled),
         T(board_ends_a_cancelled_job_whose_worker_is_lost),

@@ -392,6 +392,27 @@ static void suspects_take_a_worker_that_is_idle_rather_than_wait_for_one(void **
     assert_int_equal(only(t, BOARD_DISPATCH).session, 2);
 }
 
+static void suspects_give_up_what_is_marked_past_its_deadline(void **state)
+{
+    struct bench *t = *state;
+    struct board_spec soon = plain;
+    soon.deadline_ms = 3000;
+    join(t, 1);
+    accept_spec(t, 1, &soon);
+    beat(t, 1, 0, 1, 0, 0);
+    leave(t, 1);
+    join(t, 2);
+    beat(t, 2, 0, 10, 0, 0);
+    tick(t, 200);
+    assert_int_equal(count_of(t, BOARD_MARK), 1);
+    tick(t, 2000);
+    assert_int_equal(t->fx.count, 0);
+    marked(t, 1);
+    assert_int_equal(only(t, BOARD_COMMIT).reason, REASON_DEADLINE);
+    accept(t, 2, 0);
+    assert_int_equal(count_of(t, BOARD_DISPATCH), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +425,7 @@ int main(void)
         T(suspects_are_not_charged_for_a_broker_that_ended_while_they_ran_alone),
         T(suspects_dead_after_two_runs_alone),
         T(suspects_cost_a_handful_of_runs_alone_of_5000),
+        T(suspects_give_up_what_is_marked_past_its_deadline),
         T(suspects_can_be_cancelled_and_expire),
         T(suspects_cancelled_while_marked_never_run),
         T(suspects_are_not_charged_for_a_worker_that_was_only_silent),
