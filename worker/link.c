@@ -117,7 +117,8 @@ static void close_session(struct link *l)
     if (l->jobs_open) {
         unwatch_socket(l, l->jobs, NNG_OPT_RECVFD);
         atomic_store(&l->jobs_id, 0);
-        nng_pipe_notify(l->jobs, NNG_PIPE_EV_REM_POST, NULL, NULL);          /* it may outlive the link */
+        /* its pipe may go when l has gone: in limbo, and at the end of the process */
+        (void)nng_pipe_notify(l->jobs, NNG_PIPE_EV_REM_POST, NULL, NULL);
         limbo_add(&l->limbo, l->jobs, l->now_ms + 2 * (uint64_t)l->beat_ms); /* pings come with each beat */
         l->jobs_open = false;
     }

@@ -131,7 +131,7 @@ uint64_t board_due_ms(const struct board *b)
     due_ms = least(due_ms, suspects_due_ms(b));
     if (b->seats.ring != SEAT_NONE && board_may_send(b))
         due_ms = least(due_ms, lines_due_ms(b->lines));
-    return b->held.head != NONE ? least(due_ms, b->held_until_ms) : due_ms;
+    return least(due_ms, board_held_due_ms(b));
 }
 
 pb_err board_limit(struct board *b, enum board_key key, uint64_t name, const struct board_limit *limit)

@@ -79,6 +79,7 @@ static void leave_line(struct board *b, uint32_t i)
 static void leave_held(struct board *b, uint32_t i)
 {
     list_remove(&b->slots, &b->held, i);
+    board_slot(b, i)->heap_at = NONE; /* shares its place with held_ms */
 }
 
 static void leave_delays(struct board *b, uint32_t i)

@@ -53,6 +53,7 @@ struct slot {
     uint32_t lane_next;
     union {
         uint32_t heap_at; /* DELAYED */
+        uint32_t held_ms; /* HELD: until when; the lower half of the board's clock */
         uint32_t group;   /* SUSPECT, MARKING */
     };
     uint32_t deadline_at; /* place in the heap of deadlines */

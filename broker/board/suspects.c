@@ -226,19 +226,35 @@ static struct seat *kept_seat(struct board *b, struct suspect_group *group)
     return NULL;
 }
 
-/* The seat for a group: one that is kept for it and idle by now, or any that is idle. none: no other can be
- * had, so that the next group need not look. */
-static struct seat *find_seat(struct board *b, struct suspect_group *group, bool *none)
+/* What a look at all seats has shown, so that the next group need not look. */
+struct search {
+    bool none_idle, none;
+};
+
+static struct seat *search_seat(struct board *b, bool idle_only, struct search *search)
 {
-    struct seat *seat = kept_seat(b, group);
-    if (!seat && !*none && may_keep(b)) {
-        seat = idle_seat(b);
-        if (!seat)
-            seat = least_busy_seat(b);
-        if (seat)
-            reserve(b, group, seat);
+    struct seat *seat = search->none_idle ? NULL : idle_seat(b);
+    search->none_idle |= !seat;
+    if (!seat && !idle_only && !search->none) {
+        seat = least_busy_seat(b);
+        search->none |= !seat;
     }
-    *none |= !seat;
+    return seat;
+}
+
+/* The seat for a group: one that is kept for it and idle by now, or any that is idle; else one is kept. */
+static struct seat *find_seat(struct board *b, struct suspect_group *group, struct search *search)
+{
+    struct seat *seat = kept_seat(b, group), *other = NULL;
+    if (seat && !seat_is_idle(seat))
+        other = search_seat(b, true, search);
+    else if (!seat && may_keep(b))
+        other = search_seat(b, false, search);
+    if (other) {
+        release_seat(b, group);
+        reserve(b, group, other);
+        seat = other;
+    }
     return seat && seat_is_idle(seat) && seat_credit(seat) ? seat : NULL;
 }
 
@@ -331,7 +347,8 @@ static bool bring_open(struct board *b, struct suspect_group *group, uint64_t no
     return false;
 }
 
-static void try_group(struct board *b, uint64_t now_ms, uint32_t g, bool *none, struct board_effects *out)
+static void try_group(struct board *b, uint64_t now_ms, uint32_t g, struct search *search,
+                      struct board_effects *out)
 {
     struct suspect_group *group = &b->suspects.groups[g];
     if (!bring_open(b, group, now_ms)) {
@@ -339,7 +356,7 @@ static void try_group(struct board *b, uint64_t now_ms, uint32_t g, bool *none, 
         group_wait(&b->suspects, g, now_ms + CLOSED_MS);
         return;
     }
-    struct seat *seat = find_seat(b, group, none);
+    struct seat *seat = find_seat(b, group, search);
     if (seat && group->count == 1)
         send_one(b, now_ms, g, seat, out);
     else if (seat)
@@ -348,12 +365,12 @@ static void try_group(struct board *b, uint64_t now_ms, uint32_t g, bool *none, 
 
 void suspects_dispatch(struct board *b, uint64_t now_ms, struct board_effects *out)
 {
-    bool none = false;
+    struct search search = {0};
     uint32_t next;
     make_due(b, now_ms);
     for (uint32_t g = b->suspects.due_head; g != NONE && board_may_send(b) && board_has_room(out); g = next) {
         next = b->suspects.groups[g].next;
-        try_group(b, now_ms, g, &none, out);
+        try_group(b, now_ms, g, &search, out);
     }
 }
 

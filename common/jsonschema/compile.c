@@ -247,7 +247,10 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
     }
 out:
     if (err && !own.text[0])
-        pb_fail(&own, err, "", "%s", err == PB_E_MEMORY ? "out of memory" : "the schema cannot be used");
+        pb_fail(&own, err, "", "%s",
+                err == PB_E_MEMORY  ? "out of memory"
+                : err == PB_E_LIMIT ? "a list of properties or of an enum's strings is too long"
+                                    : "the schema cannot be used");
     if (err && why)
         *why = own;
     free(c.pending.at);

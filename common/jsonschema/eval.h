@@ -47,6 +47,8 @@ static bool check_number(struct js_runner *r, const struct js_node *n, const str
 
 static bool matches(struct js_runner *r, uint32_t pattern, const char *text, uint32_t len)
 {
+    if (r->fuel < 0)
+        return js_limited(r);
     pb_err err = js_pattern_match(r->s->patterns.at[pattern], r->matcher, text, len, &r->fuel);
     return err == PB_OK || (err != PB_E_NOT_FOUND && js_limited(r));
 }
@@ -86,8 +88,11 @@ static bool check_patterns(struct js_runner *r, const struct js_obj *o, const st
     BEGIN;
     for (uint32_t i = 0; i < o->pattern_count; i++) {
         const struct js_pattern_slot *p = &r->s->pattern_slots.at[o->patterns + i];
-        if (!matches(r, p->pattern, key->u.text, key->len))
+        if (!matches(r, p->pattern, key->u.text, key->len)) {
+            if (r->limited)
+                return false;
             continue;
+        }
         *known = true;
         enter_way(r, KW_PATTERN_PROPERTIES, 3, NULL, o->patterns + i);
         CHECK(run(r, p->node, key + 1, NULL));
@@ -436,7 +441,9 @@ static bool op_required(struct js_runner *r, const struct js_op *op, const struc
     const struct js_value *key = r->s->keys.at[op->a];
     (void)m;
     r->fuel -= v->len;
-    return v->type != T_OBJ || js_get(v, key->u.text, key->len) || say(r, v, KW_DEPENDENT_REQUIRED, key);
+    const struct js_slot slot = {.key = key->u.text, .len = key->len};
+    (void)slot;
+    return v->type != T_OBJ || js_get(v, key->u.text, key->len) || say(r, v, KW_REQUIRED, &slot);
 }
 
 static bool op_needs(struct js_runner *r, const struct js_op *op, const struct js_value *v,
@@ -448,8 +455,11 @@ static bool op_needs(struct js_runner *r, const struct js_op *op, const struct j
     r->fuel -= v->len;
     if (v->type != T_OBJ || !js_get(v, keys[0]->u.text, keys[0]->len))
         return true;
-    for (uint32_t i = 1; i <= op->count; i++)
-        CHECK(js_get(v, keys[i]->u.text, keys[i]->len) || say(r, v, op->keyword, keys[i]));
+    for (uint32_t i = 1; i <= op->count; i++) {
+        const struct js_value *const pair[] = {keys[0], keys[i]};
+        (void)pair;
+        CHECK(js_get(v, keys[i]->u.text, keys[i]->len) || say(r, v, op->keyword, pair));
+    }
     r->fuel -= (int64_t)v->len * op->count;
     return RESULT;
 }
@@ -522,6 +532,8 @@ static bool run_groups(struct js_runner *r, const struct js_node *n, const struc
         CHECK(check_array(r, n, v, m));
     for (uint32_t i = 0; i < n->op_count; i++) {
         const struct js_op *op = &r->s->ops.at[n->ops + i];
+        if (r->fuel < 0)
+            return js_limited(r);
         CHECK(op_table[op->code](r, op, v, m));
     }
     return RESULT;

@@ -30,7 +30,8 @@ static void add_value(struct js_text *t, const struct js_value *v)
         js_text_add(t, "%.*s%s", (int)(v->len < JS_LIMIT_SHOWN_CHARS ? v->len : JS_LIMIT_SHOWN_CHARS),
                     v->u.text, v->len > JS_LIMIT_SHOWN_CHARS ? "..." : "");
     else if (v->type & (T_ARR | T_OBJ))
-        js_text_add(t, v->type == T_ARR ? "an array of %u items" : "an object of %u members", v->len);
+        js_text_add(t, v->type == T_ARR ? "an array of %u item%s" : "an object of %u member%s", v->len,
+                    v->len == 1 ? "" : "s");
     else
         js_text_add(t, "%s", v->type == T_NULL ? "null" : v->len ? "true" : "false");
 }
@@ -155,6 +156,38 @@ static void say_self(struct js_runner *r, struct js_text *t, const struct js_val
     js_text_add(t, " is not allowed here");
 }
 
+static void add_json(struct js_text *t, const struct js_value *v, size_t end);
+
+/* Members or items; t->len stays near end. */
+static void add_contents(struct js_text *t, const struct js_value *v, size_t end)
+{
+    const struct js_value *x = v + 1;
+    for (uint32_t i = 0; i < v->len; i++, x = js_next(x)) {
+        if (t->len > end) {
+            js_text_add(t, "...");
+            return;
+        }
+        js_text_add(t, "%s", i ? ", " : "");
+        if (v->type == T_OBJ) {
+            add_value(t, x++);
+            js_text_add(t, ": ");
+        }
+        add_json(t, x, end);
+    }
+}
+
+/* A value of the schema, which may be shown, cut to size. */
+static void add_json(struct js_text *t, const struct js_value *v, size_t end)
+{
+    if (!(v->type & (T_ARR | T_OBJ))) {
+        add_value(t, v);
+        return;
+    }
+    js_text_add(t, v->type == T_ARR ? "[" : "{");
+    add_contents(t, v, end);
+    js_text_add(t, v->type == T_ARR ? "]" : "}");
+}
+
 static void say_enum(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_enum *e = what;
@@ -163,7 +196,7 @@ static void say_enum(struct js_runner *r, struct js_text *t, const struct js_val
     js_text_add(t, e->count == 1 ? " must be " : " must be one of ");
     for (uint32_t i = 0; i < e->count && i < 8; i++, x = js_next(x)) {
         js_text_add(t, "%s", i ? ", " : "");
-        add_value(t, x);
+        add_json(t, x, t->len + JS_LIMIT_SHOWN_CHARS);
     }
     if (e->count > 8)
         js_text_add(t, " and %u others", e->count - 8);
@@ -269,10 +302,12 @@ static void say_required(struct js_runner *r, struct js_text *t, const struct js
 
 static void say_needs(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
-    const struct js_value *key = what;
+    const struct js_value *const *keys = what; /* the one that is there, and the one it needs */
     (void)r, (void)v;
     js_text_add(t, " must have the member ");
-    add_quoted(t, key->u.text, key->len);
+    add_quoted(t, keys[1]->u.text, keys[1]->len);
+    js_text_add(t, " beside ");
+    add_quoted(t, keys[0]->u.text, keys[0]->len);
 }
 
 static void say_contains(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
@@ -295,7 +330,7 @@ static void say_unique(struct js_runner *r, struct js_text *t, const struct js_v
 {
     const uint32_t *pair = what;
     (void)r, (void)v;
-    js_text_add(t, " must not have equal items: %u and %u are", pair[0], pair[1]);
+    js_text_add(t, " must not have equal items, items %u and %u are", pair[0], pair[1]);
 }
 
 static void say_not(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
@@ -304,10 +339,67 @@ static void say_not(struct js_runner *r, struct js_text *t, const struct js_valu
     js_text_add(t, " is what \"not\" excludes");
 }
 
+static const struct js_value *tag_of(const struct js_runner *r, const struct js_op *op,
+                                     const struct js_value *v)
+{
+    const struct js_slot *key = &r->s->slots.at[op->tag_key];
+    return v->type == T_OBJ ? js_get(v, key->key, key->len) : NULL;
+}
+
+/* "type" tells the alternatives apart: which there are, or which one it names. */
+static void say_tag(struct js_runner *r, struct js_text *t, const struct js_value *v, const struct js_op *op)
+{
+    const struct js_slot *key = &r->s->slots.at[op->tag_key], *first = r->s->slots.at + op->tags.first;
+    const struct js_value *tag = tag_of(r, op, v);
+    bool known = tag && tag->type == T_STR && js_find(r->s, &op->tags, tag->u.text, tag->len);
+    js_text_add(t, known ? " must fit what " : " must have the member ");
+    add_quoted(t, key->key, key->len);
+    js_text_add(t, known ? " " : ", one of ");
+    for (uint32_t i = 0; !known && i < op->tags.count && i < 8; i++) {
+        js_text_add(t, "%s", i ? ", " : "");
+        add_quoted(t, first[i].key, first[i].len);
+    }
+    if (!known && op->tags.count > 8)
+        js_text_add(t, " and %u others", op->tags.count - 8);
+    if (!known && tag)
+        js_text_add(t, ", which ");
+    if (known)
+        add_value(t, tag);
+    else if (tag)
+        add_is(t, tag);
+    js_text_add(t, known ? " asks for, and does not" : "");
+}
+
+static uint8_t branch_types(const struct js_runner *r, const struct js_op *op)
+{
+    uint8_t types = 0;
+    for (uint32_t i = 0; i < op->count; i++)
+        types |= r->s->nodes.at[r->s->ids.at[op->a + i]].types;
+    return types;
+}
+
+/* None fits, and one look says why. */
+static bool say_plainly(struct js_runner *r, struct js_text *t, const struct js_value *v,
+                        const struct js_op *op)
+{
+    uint8_t types = branch_types(r, op);
+    if (!(types & v->type) && types) {
+        js_text_add(t, " must be ");
+        add_types(t, types);
+        js_text_add(t, ", ");
+        add_is(t, v);
+        return true;
+    }
+    if (op->tag_key != NONE && v->type == T_OBJ)
+        say_tag(r, t, v, op);
+    return op->tag_key != NONE && v->type == T_OBJ;
+}
+
 static void say_any(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_op *op = what;
-    (void)r;
+    if (say_plainly(r, t, v, op))
+        return;
     js_text_add(t, " must fit one of %u alternatives, fits none, ", op->count);
     add_is(t, v);
 }
@@ -318,7 +410,8 @@ static void say_one(struct js_runner *r, struct js_text *t, const struct js_valu
     uint32_t fits = 0;
     for (uint32_t i = 0; i < op->count; i++)
         fits += js_run(r, r->s->ids.at[op->a + i], v, NULL);
-    js_text_add(t, " must fit exactly one of %u alternatives, fits %u", op->count, fits);
+    if (fits || !say_plainly(r, t, v, op))
+        js_text_add(t, " must fit exactly one of %u alternatives, fits %u", op->count, fits);
 }
 
 static sentence *const sentences[KW_COUNT + 1] = {

@@ -6,6 +6,7 @@
  * Matching is bounded by PCRE2's match and depth limits. */
 #include "common/jsonschema/pattern.h"
 #include "common/jsonschema/limits.h"
+#include "common/jsonschema/simple.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -28,6 +29,7 @@ struct js_pattern {
     pcre2_code *code;
     char *literal; /* the pattern is only ^literal, for extension prefixes: no regular expression at all */
     size_t literal_len;
+    struct js_simple *simple; /* or NULL */
 };
 
 struct js_matcher {
@@ -485,7 +487,9 @@ static pb_err make(const char *source, size_t len, bool strict, struct js_patter
     struct js_pattern *p = calloc(1, sizeof *p);
     if (!p)
         return PB_E_MEMORY;
-    pb_err err = take_literal(p, source, len) ? PB_OK : build(p, source, len, strict, reason, reason_size);
+    pb_err err = PB_OK;
+    if (!take_literal(p, source, len) && !(p->simple = js_simple_new(source, len)))
+        err = build(p, source, len, strict, reason, reason_size);
     if (err) {
         js_pattern_free(p);
         return err;
@@ -505,6 +509,7 @@ void js_pattern_free(struct js_pattern *p)
     if (!p)
         return;
     pcre2_code_free(p->code);
+    js_simple_free(p->simple);
     free(p->literal);
     free(p);
 }
@@ -516,7 +521,7 @@ size_t js_pattern_memory(const struct js_pattern *p)
         pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &code);
         pcre2_pattern_info(p->code, PCRE2_INFO_JITSIZE, &jit);
     }
-    return sizeof *p + p->literal_len + code + jit;
+    return sizeof *p + p->literal_len + code + jit + (p->simple ? js_simple_memory(p->simple) : 0);
 }
 
 struct js_matcher *js_matcher_new(void)
@@ -556,10 +561,14 @@ static int match(const struct js_pattern *p, struct js_matcher *m, const char *t
 pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len,
                         int64_t *fuel)
 {
+    --*fuel;
     if (p->literal)
         return len >= p->literal_len && memcmp(text, p->literal, p->literal_len) == 0 ? PB_OK
                                                                                       : PB_E_NOT_FOUND;
-    *fuel -= LIGHT_FUEL + (int64_t)(len / 8);
+    *fuel -= (int64_t)(len / 8);
+    if (p->simple)
+        return js_simple_match(p->simple, text, len) ? PB_OK : PB_E_NOT_FOUND;
+    *fuel -= LIGHT_FUEL;
     int rc = match(p, m, text, len, JS_LIMIT_PATTERN_LIGHT);
     if (rc == PCRE2_ERROR_MATCHLIMIT) {
         *fuel -= JS_LIMIT_PATTERN_WORK;

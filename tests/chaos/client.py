@@ -36,6 +36,7 @@ ANSWER_SECONDS = 5          # beyond what was asked to wait
 SETTLE_SECONDS = 180
 SETTLE_PAUSE_SECONDS = 0.5
 SETUPS_MAX = 12000          # the simulated provider counts by key, and knows 16,000 keys
+BURST = 20
 OPEN_MAX = 500              # operations without an answer; more would only be an outage measured again
 
 FINAL = ("done", "failed", "cancelled", "dead")
@@ -174,7 +175,7 @@ class Http:
 class Client:
     def __init__(self, http_, log, seed):
         self.http, self.log, self.seed = http_, log, seed
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.operations = []
         self.alive = {}  # integration: its setup's operation, as far as we know it exists
         self.deleted_names = []
@@ -194,8 +195,8 @@ class Client:
             number = len(self.operations)
             key = f"chaos-{self.seed}-{number}" if rng.random() < with_key else None
             op = Operation(number, kind, key, **more)
-            self.operations.append(op)
-        self.note("intent", op=op.id, **op.intent())
+            self.note("intent", op=op.id, **op.intent())
+            self.operations.append(op)  # last: now other threads may pick it
         return op
 
     # -- one sending --
@@ -336,6 +337,24 @@ def delete(client, rng):
         client.perform(client.operation(rng, "delete", integration=integration), rng)
 
 
+def burst(client, rng):
+    """Many setups one after the other, none waited for: a backlog for whoever dies next."""
+    for _ in range(BURST):
+        op = client.new_setup(rng)
+        if op and not client.stopping.is_set():
+            client.send(op, None)
+
+
+def crowd(client, rng):
+    """Validations of one integration, side by side, and now and then its deletion among them."""
+    integration = client.pick_alive(rng)
+    if not integration:
+        return
+    kinds = ["validate"] * 4 + ["delete"] * (rng.random() < 0.3)
+    at_once(*((client.perform, client.operation(rng, kind, integration=integration), random.Random(rng.random()))
+              for kind in kinds))
+
+
 def repeat(client, rng):
     """A request whose end is known, once more: nothing may happen."""
     op = client.pick(rng, lambda op: op.key and op.state in FINAL)
@@ -367,8 +386,8 @@ def look(client, rng):
     client.note("looked", integration=integration, status=status, revision=(body or {}).get("revision"))
 
 
-MOVES = ((24, set_up), (4, set_up_again), (3, contest), (3, twins), (30, validate), (6, delete), (6, repeat), (12, take_up),
-         (16, ask), (6, look))
+MOVES = ((24, set_up), (4, set_up_again), (3, contest), (3, twins), (1, burst), (30, validate), (2, crowd), (6, delete),
+         (6, repeat), (12, take_up), (16, ask), (6, look))
 MOVES_IN_AN_OUTAGE = ((1, take_up), (1, ask))
 
 

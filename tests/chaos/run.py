@@ -61,22 +61,23 @@ def sanitizer_reports(folder):
             if mark in log.read_text(errors="replace")]
 
 
-def summary(history, store, plan, seconds):
+def summary(history, store, tally, plan, seconds):
     counts = collections.Counter(op.kind for op in history.operations.values())
     states = collections.Counter(audit.STATES.get(j.state, str(j.state)) for j in store.jobs.values())
     faults = collections.Counter(e.fault.name for e in plan)
     say(f"asked for: {sum(counts.values())} ({', '.join(f'{n} {k}' for k, n in sorted(counts.items()))}), "
         f"sendings {history.sendings}, answers lost {history.lost}")
     say(f"accepted: {len(store.jobs)} jobs: {', '.join(f'{n} {s}' for s, n in sorted(states.items()))}; "
-        f"{sum(j.attempt > 1 for j in store.jobs.values())} took more than one attempt; "
         f"{len(store.integrations)} integrations")
+    tests = sum(j.kind in ("setup", "validate") for j in store.jobs.values())
+    say(f"provider: asked {sum(tally.values())} times, for {tests} jobs that ask it")
     say(f"faults: {sum(faults.values())} ({', '.join(f'{n} {f}' for f, n in faults.most_common())})")
     say(f"duration: {seconds:.0f} s")
 
 
 def judge(folder, plan, seconds, settled, tally, deaths):
     history, store = audit.read_history(folder / "client.jsonl"), audit.read_store(folder / "data" / "patchbay.db")
-    summary(history, store, plan, seconds)
+    summary(history, store, tally, plan, seconds)
     found = audit.audit(history, store, tally)
     found["the client knows the end of all that it began"] = [] if settled else ["see the last line of client.jsonl"]
     found["no process ends or fails by itself"] = deaths + sanitizer_reports(folder)
@@ -128,7 +129,8 @@ def main():
         return 0
     if not (BUILD / "patchbay-sandbox").exists():
         sys.exit(f"no programs below {BUILD}; run `make tests` first")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="patchbay-chaos-"))
     passed, failed = 0, 1
     try:

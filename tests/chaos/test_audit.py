@@ -127,6 +127,12 @@ def test_a_lost_answer_without_a_key_may_have_been_a_job_or_not(scene):
     assert scene.found() == {}
 
 
+def test_a_problem_may_mean_that_the_job_was_given_up(scene):
+    scene.change_job(7, state=5, payload=b"may be tried again")
+    scene.answer(7, 200, job_id(7), int_id(7), "dead", "invalid_credentials", event="seen")
+    assert scene.found() == {}
+
+
 # (what is done to it, the rule that must find it, what it must name)
 DOCTORED = {
     "an accepted job is lost": (lambda s: s.lose_job(3), "what was accepted is in the store", job_id(3)),

@@ -110,6 +110,7 @@ static void fx_finish(struct world *w, const struct board_effect *fx)
 
 static void fx_cancel(struct world *w, const struct board_effect *fx)
 {
+    check_dropped(w, fx);
     send(w, fx, M_CANCEL);
 }
 

@@ -66,7 +66,7 @@ static bool is_true(const struct world *w, const struct sim_job *j, const struct
         [REASON_DEADLINE] = j->plan.deadline_ms && w->now_ms >= j->plan.deadline_ms,
         [REASON_ATTEMPTS] = (j->plan.memory ? j->seen.attempts + 1 : fx->attempts) >= attempts_of(&j->plan),
         [REASON_POISON] = j->seen.alone_deaths + j->seen.doubts >= LIMIT_JOB_CRASHES,
-        [REASON_LOST] = j->plan.memory,
+        [REASON_LOST] = j->plan.memory && !j->plan.retried,
     };
     return reasons[fx->reason];
 }
@@ -113,6 +113,17 @@ void check_finish(struct world *w, const struct board_effect *fx)
     tell(w, "job %u is finished", job);
 }
 
+/* What a worker still has of the newest attempt is not thrown away while it may count. */
+void check_dropped(struct world *w, const struct board_effect *fx)
+{
+    const struct board_event *e = w->step.event;
+    unsigned job = e && e->kind == BOARD_HELD ? number_of(&e->job) : 0;
+    const struct seen *seen = &w->jobs[job].seen;
+    bool counts = seen->state != FREE && (seen->fence == fx->fence || seen->state == HELD);
+    if (job && seen->newest == fx->fence && counts)
+        broken(w, "a worker is to drop the newest attempt of job %u", job);
+}
+
 /* A worker may forget an attempt only when its outcome is in the store, or does not count. */
 void check_settle(struct world *w, const struct board_effect *fx)
 {
@@ -149,6 +160,17 @@ static void check_once(struct world *w)
         if (w->jobs[job].seen.over)
             broken(w, "job %u is on the board after its end", job);
     }
+}
+
+/* A crash must not bring a cancelled job back: what ends, or says so, is asked for at once. */
+static void check_cancelled(struct world *w)
+{
+    const struct board_event *e = w->step.event;
+    unsigned job = e && e->kind == BOARD_CANCEL_JOB ? number_of(&e->job) : 0;
+    const struct sim_job *j = &w->jobs[job];
+    bool settled = !job || !w->step.fresh_cancel || j->plan.memory || j->seen.state == APPENDING;
+    if (!settled && !w->step.written)
+        broken(w, "job %u was cancelled, and nothing durable is to say so", job);
 }
 
 static void check_cap(struct world *w)
@@ -195,6 +217,7 @@ void check_step(struct world *w)
         {"counts add up", check_counts},
         {"one end", check_once},
         {"caps", check_cap},
+        {"a cancel lasts", check_cancelled},
         {"rest", check_rest},
         {"attempts count once, and drained ones not", check_attempts},
         {"poison is contained", check_poison},

@@ -25,6 +25,7 @@ void check_before(struct world *w, const struct board_event *e)
     bool died = e && e->kind == BOARD_LEAVE && !e->graceful;
     w->step.event = e;
     w->step.sent_count = 0;
+    w->step.written = false;
     w->step.charged_fence = died ? alone_in(w, e->session) : 0;
     w->leaves += died;
 }
@@ -112,7 +113,7 @@ void check_dispatch(struct world *w, const struct board_effect *fx)
          (unsigned long long)fx->fence, fx->alone ? ", alone" : "");
     if (fx->fence <= w->last_fence)
         broken(w, "job %u is dispatched with a fence that is not larger than all before", job);
-    w->last_fence = fx->fence;
+    w->last_fence = w->jobs[job].seen.newest = fx->fence;
     check_state(w, job);
     check_integration(w, job);
     check_link(w, fx);

@@ -66,8 +66,11 @@ static struct world *world_new(uint64_t seed, bool verbose)
     w->verbose = verbose;
     w->now_ms = 1000;
     w->capacity = 4 + (uint32_t)chance(w, CAPACITY - 3);
-    for (size_t i = 0; i < WORKERS; i++)
-        w->workers[i].alive = true;
+    size_t staff = one_in(w, 3) ? 1 + chance(w, WORKERS) : WORKERS;
+    for (size_t i = 0; i < WORKERS; i++) {
+        w->workers[i].alive = i < staff;
+        w->workers[i].back_ms = UINT64_MAX; /* the others never come */
+    }
     return w;
 }
 

@@ -74,6 +74,7 @@ void store_deliver(struct world *w)
 
 void op_submit(struct world *w, struct op *op)
 {
+    w->step.written = true;
     if (!w->journal && group_new(&w->journal) != PB_OK)
         broken(w, "no memory");
     else if (group_submit(w->journal, &op->store, deliver, w) != PB_OK)

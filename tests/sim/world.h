@@ -36,8 +36,8 @@ struct plan {
     enum job_priority priority;
     uint32_t max_attempts;
     uint64_t not_before_ms, deadline_ms;
-    bool memory;
-    bool poison; /* whoever runs it dies */
+    bool memory, retried; /* retried: a memory job that outlives its worker */
+    bool poison;          /* whoever runs it dies */
 };
 
 /* What is durable. */
@@ -58,6 +58,7 @@ struct seen {
     enum slot_state state;                   /* after the last step; FREE: not on the board */
     uint32_t attempts, crashes;              /* as the board counts them */
     uint64_t fence;
+    uint64_t newest;                     /* of all dispatches */
     uint64_t alone_fence, alone_session; /* of its last run alone */
     uint64_t dead_fence;                 /* of the run alone that its worker died of */
     unsigned alone_runs, alone_deaths;
@@ -162,7 +163,8 @@ struct step {
     const struct board_event *event;             /* NULL: a reconciliation */
     struct board_effect sent[BOARD_EFFECTS_MAX]; /* dispatches, in order */
     size_t sent_count;
-    uint64_t charged_fence; /* of what ran alone in the session that is leaving by a death */
+    bool fresh_cancel, written; /* of a job that was not cancelled before; something was to be committed */
+    uint64_t charged_fence;     /* of what ran alone in the session that is leaving by a death */
 };
 
 struct world {
@@ -240,6 +242,7 @@ void check_dispatch(struct world *w, const struct board_effect *fx);
 void check_commit(struct world *w, const struct board_effect *fx);
 void check_stored(struct world *w, unsigned job, const char *what); /* an operation on a job's record */
 void check_finish(struct world *w, const struct board_effect *fx);
+void check_dropped(struct world *w, const struct board_effect *fx);
 void check_settle(struct world *w, const struct board_effect *fx);
 void check_refusal(struct world *w, unsigned job, pb_err err);
 void check_before(struct world *w, const struct board_event *e); /* NULL: a reconciliation */

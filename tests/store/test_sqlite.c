@@ -416,6 +416,25 @@ static void sqlite_damage_is_an_error_that_says_what_to_do(void **state)
     assert_null(value);
 }
 
+static void sqlite_epoch_ends_where_fences_would(void **state)
+{
+    char url[SUITE_URL_BYTES];
+    struct store_op op = {.kind = STORE_RAISE_EPOCH}, *ops[] = {&op};
+    struct pb_why why = {0};
+    uint32_t epoch = 42;
+    store_close(opened(url_of(state, "epoch.db", url), false));
+    tamper(state, "epoch.db", "INSERT INTO meta VALUES ('epoch', '2147483646')");
+    struct store *s = opened(url, false);
+    assert_int_equal(store_next_epoch(s, &epoch, &why), PB_OK);
+    assert_int_equal(epoch, INT32_MAX);
+    assert_int_equal(store_next_epoch(s, &epoch, &why), PB_E_LIMIT);
+    assert_int_equal(store_commit(s, ops, 1, &why), PB_OK);
+    assert_int_equal(op.outcome, PB_E_LIMIT);
+    assert_int_equal(op.epoch, 0);
+    expect_meta(s, "epoch", "2147483647");
+    store_close(s);
+}
+
 /* -- tombstones are kept for seven days -- */
 
 static pb_err apply(struct store *s, uint8_t job, enum store_change_kind kind, uint8_t id, uint64_t fence)
@@ -511,6 +530,7 @@ int main(void)
         OWN(sqlite_data_survives_a_writer_that_was_never_closed),
         OWN(sqlite_checkpoints_when_it_is_closed),
         OWN(sqlite_damage_is_an_error_that_says_what_to_do),
+        OWN(sqlite_epoch_ends_where_fences_would),
         OWN(sqlite_tombstones_are_purged_after_seven_days),
         OWN(sqlite_finished_jobs_leave_no_payload_behind),
     };

@@ -204,6 +204,22 @@ static void board_charges_no_tokens_for_what_a_worker_lists(void **state)
     board_free(t.board);
 }
 
+static void board_holds_a_loaded_job_no_longer_because_others_are_loaded(void **state)
+{
+    struct bench *t = *state;
+    join(t, 1);
+    beat(t, 1, 0, 100, 0, 0);
+    load(t, 1, 0, &plain);
+    size_t dispatched = 0;
+    for (unsigned i = 2; i <= 12 && !dispatched; i++) { /* dead letters that are sent again, one by one */
+        tick(t, 200);
+        dispatched += count_of(t, BOARD_DISPATCH);
+        load(t, i, 0, &plain);
+        dispatched += count_of(t, BOARD_DISPATCH);
+    }
+    assert_true(dispatched);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +235,7 @@ int main(void)
         T(board_lets_go_of_loaded_jobs_some_at_a_time),
         T(board_says_why_it_ended_a_job),
         T(board_charges_no_tokens_for_what_a_worker_lists),
+        T(board_holds_a_loaded_job_no_longer_because_others_are_loaded),
     };
     return cmocka_run_group_tests_name("board_edges", tests, NULL, NULL);
 }

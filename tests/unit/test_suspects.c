@@ -373,6 +373,46 @@ static void suspects_wait_for_fences_as_everybody(void **state)
     assert_int_equal(t->board->fence_counter, 0);
 }
 
+static void suspects_take_a_worker_that_is_idle_rather_than_wait_for_one(void **state)
+{
+    struct bench *t = *state;
+    leave_with(t, 1);
+    join(t, 2);
+    beat(t, 2, 0, 10, 0, 0);
+    accept(t, 2, 0);
+    uint64_t long_one = only(t, BOARD_DISPATCH).fence;
+    beat(t, 2, 1, 9, 1, long_one);
+    tick(t, 200);
+    accept(t, 3, 0);
+    assert_int_equal(count_of(t, BOARD_DISPATCH), 0); /* the only worker is kept until its job is over */
+    join(t, 3);
+    beat(t, 3, 0, 10, 0, 0);
+    assert_int_equal(count_of(t, BOARD_MARK), 1);
+    dispatches_only(t, 3); /* and the first one is free again */
+    assert_int_equal(only(t, BOARD_DISPATCH).session, 2);
+}
+
+static void suspects_give_up_what_is_marked_past_its_deadline(void **state)
+{
+    struct bench *t = *state;
+    struct board_spec soon = plain;
+    soon.deadline_ms = 3000;
+    join(t, 1);
+    accept_spec(t, 1, &soon);
+    beat(t, 1, 0, 1, 0, 0);
+    leave(t, 1);
+    join(t, 2);
+    beat(t, 2, 0, 10, 0, 0);
+    tick(t, 200);
+    assert_int_equal(count_of(t, BOARD_MARK), 1);
+    tick(t, 2000);
+    assert_int_equal(t->fx.count, 0);
+    marked(t, 1);
+    assert_int_equal(only(t, BOARD_COMMIT).reason, REASON_DEADLINE);
+    accept(t, 2, 0);
+    assert_int_equal(count_of(t, BOARD_DISPATCH), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,10 +425,12 @@ int main(void)
         T(suspects_are_not_charged_for_a_broker_that_ended_while_they_ran_alone),
         T(suspects_dead_after_two_runs_alone),
         T(suspects_cost_a_handful_of_runs_alone_of_5000),
+        T(suspects_give_up_what_is_marked_past_its_deadline),
         T(suspects_can_be_cancelled_and_expire),
         T(suspects_cancelled_while_marked_never_run),
         T(suspects_are_not_charged_for_a_worker_that_was_only_silent),
         T(suspects_wait_for_fences_as_everybody),
+        T(suspects_take_a_worker_that_is_idle_rather_than_wait_for_one),
     };
     return cmocka_run_group_tests_name("suspects", tests, NULL, NULL);
 }
