@@ -25,7 +25,7 @@ BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
 
 COMMON_SRC  := $(wildcard common/*.c)
-BROKER_SRC  := $(filter-out broker/main.c,$(wildcard broker/*.c broker/http/*.c))
+BROKER_SRC  := $(filter-out broker/main.c,$(wildcard broker/*.c broker/board/*.c broker/http/*.c))
 WORKER_SRC  := $(filter-out worker/main.c,$(wildcard worker/*.c worker/declarative/*.c))
 CLIENT_SRC  := $(filter-out common/client/main.c,$(wildcard common/client/*.c))
 SANDBOX_SRC := $(wildcard tests/sandbox/*.c)
@@ -70,6 +70,11 @@ $(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(COMMON_A
 
 $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SANDBOX_LIBS)
+
+# The broker on a disk that fails when a test wants it (tests/system/faulty_broker.c).
+$(BUILD)/patchbay-broker-faulty: $(BUILD)/broker/main.o $(BUILD)/tests/system/faulty_broker.o \
+                                 $(BUILD)/tests/store/fault_vfs.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 
 $(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
@@ -117,7 +122,7 @@ $(BUILD)/openapi.inc: schemas/openapi.yaml
 $(BUILD)/broker/http/openapi.o: $(BUILD)/openapi.inc
 
 .PHONY: tests
-tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(TESTS) ## build everything that tests need
+tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(BUILD)/patchbay-broker-faulty $(TESTS) ## build everything that tests need
 
 .PHONY: unit
 unit: $(TESTS) ## run the unit and store tests alone
@@ -140,6 +145,12 @@ sim: $(BUILD)/patchbay-sim ## the board through SEEDS seeds of crashes, losses a
 .PHONY: sim-mutations
 sim-mutations: $(BUILD)/patchbay-sim ## break the board on purpose: the simulator must catch each fault
 	@BUILD=$(BUILD) scripts/sim-mutations
+
+# Real processes in network namespaces (root, iproute2), killed, stopped and cut off.
+MINUTES ?= 3
+.PHONY: chaos
+chaos: tests ## MINUTES of load and faults in network namespaces, then an audit (SEED= repeats the faults)
+	@BUILD=$(BUILD) scripts/chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # Fuzz targets: with libFuzzer in build-fuzz/ (make fuzz), else with a main() that replays their seeds (make test).
 FUZZ_SRC     := $(wildcard tests/fuzz/*.c)
@@ -175,6 +186,14 @@ install: all ## programs and packages below PREFIX (and DESTDIR)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/patchbay
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	cp -R manifests schemas $(DESTDIR)$(PREFIX)/share/patchbay/
+
+# Benchmarks: programs in tests/bench, each run by a script or by hand; none is a test.
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+
+.PHONY: bench
+bench: tests $(BUILD)/tests/bench/rows $(BUILD)/tests/bench/store ## jobs a second from end to end beside SQLite alone, time of one job, memory of a million
+	@BUILD=$(BUILD) python3 tests/bench/jobs.py
 
 .PHONY: format
 format: ## clang-format over the sources

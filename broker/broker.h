@@ -2,6 +2,8 @@
 #ifndef PB_BROKER_H
 #define PB_BROKER_H
 
+#include "broker/janitor.h"
+#include "common/id.h"
 #include "common/log.h"
 #include "common/manifest.h"
 #include "common/seal.h"
@@ -20,7 +22,8 @@ struct broker_settings {
     char *cluster_listen; /* "ipc://DIR" or "tcp://HOST:PORT" */
     char *cluster_secret; /* file */
     char *log_format, *log_level;
-    int64_t lease_ms;
+    int64_t lease_ms, tenant_jobs, tenant_concurrency;
+    int64_t keep_days, keep_dead_days, keep_jobs; /* of jobs that have ended */
 };
 
 struct broker {
@@ -33,12 +36,17 @@ struct broker {
     struct links *links;
     struct payloads *payloads;
     struct effects *effects;
+    struct control *control;
+    struct batches *batches;
+    struct janitor janitor;
     struct intake *intake;
     struct auth *auth;
     struct http_listener *http;
     struct loop *loop;
     bool have_seal_key; /* a worker has told it, now or before a restart */
     uint8_t seal_key[SEAL_PUBLIC_BYTES];
+    uint8_t name_key[16]; /* of the board's names (spec.h) */
+    struct id_series job_ids; /* a restarted broker takes jobs up in the order of their ids */
     uint32_t epoch;
     bool draining;   /* a signal came: nothing new is taken in */
     bool stopped;    /* the loop is over: effects are no longer carried out */

@@ -1,10 +1,11 @@
 #include "broker/intake.h"
 
-#include "broker/board.h"
+#include "broker/board/board.h"
 #include "broker/broker.h"
 #include "broker/effects.h"
 #include "broker/journal.h"
 #include "broker/reader.h"
+#include "broker/spec.h"
 #include "common/store.h"
 
 #include <stdlib.h>
@@ -130,48 +131,97 @@ static void answer_all(struct waiter *all, const struct intake_answer *a)
 
 static const char *refusal(pb_err err)
 {
-    switch (err) {
-    case PB_E_CLOSED:
-        return "the broker is stopping; try again in a moment";
-    case PB_E_STORE:
-        return "the store cannot be written at the moment; try again later";
-    case PB_E_MEMORY:
-    case PB_E_BUSY:
-        return "too many jobs are waiting; try again later";
-    default:
-        return "the job was refused";
-    }
+    static const struct {
+        pb_err err;
+        const char *text;
+    } texts[] = {
+        {PB_E_CLOSED, "the broker is stopping; try again in a moment"},
+        {PB_E_STORE, "the store cannot be written at the moment; try again later"},
+        {PB_E_MEMORY, "too many jobs are waiting; try again later"},
+        {PB_E_BUSY, "too many jobs are waiting; try again later"},
+        {PB_E_LIMIT, "this tenant has as many jobs waiting as it may have; try again when some have ended"},
+        {PB_E_CONFLICT, "only a job that was given up (state dead) can be sent again"},
+        {PB_E_NOT_FOUND, "there is no such job"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].err == err)
+            return texts[i].text;
+    return "the job was refused";
 }
 
-static void refuse(struct broker *b, struct waiter *w, struct job *job, pb_err err)
+/* Takes the operation, NULL where there was no memory for it. */
+static void submit(struct broker *b, const struct pb_id *job, struct store_op *op,
+                   const struct board_event *e, struct waiter *w)
 {
-    struct intake_answer a = {.err = err, .job = job->id, .why = refusal(err)};
+    pb_err err = b->draining ? PB_E_CLOSED : op ? await(b->intake, job, w) : PB_E_MEMORY;
+    if (!err) {
+        effects_step(b, e);
+        return;
+    }
+    struct intake_answer a = {.err = err, .job = *job, .why = refusal(err)};
     answer_later(b, w, &a);
-    job_fini(job);
+    journal_op_free(op);
+}
+
+static void answer_without_memory(intake_done *done, void *arg)
+{
+    struct intake_answer a = {.err = PB_E_BUSY, .why = refusal(PB_E_BUSY)};
+    done(arg, &a); /* no memory even to answer later */
 }
 
 void intake_submit(struct broker *b, struct job *job, uint32_t wait_ms, intake_done *done, void *arg)
 {
     struct waiter *w = waiter_new(wait_ms, done, arg);
-    struct store_op *op = journal_op_new(STORE_APPEND_JOB);
-    if (!w) {
-        struct intake_answer a = {.err = PB_E_BUSY, .why = refusal(PB_E_BUSY)};
-        journal_op_free(op);
-        job_fini(job);
-        done(arg, &a); /* no memory even to answer later */
-        return;
+    struct store_op *op = w ? journal_op_new(STORE_APPEND_JOB) : NULL;
+    struct board_event e = {.kind = BOARD_SUBMIT,
+                            .job = job->id,
+                            .integration = job->integration,
+                            .spec = spec_of(b, job),
+                            .cargo = op};
+    if (op) {
+        op->job = *job;
+        *job = (struct job){0};
     }
-    pb_err err = b->draining ? PB_E_CLOSED : op ? await(b->intake, &job->id, w) : PB_E_MEMORY;
-    if (err) {
-        journal_op_free(op);
-        refuse(b, w, job, err);
-        return;
+    job_fini(job);
+    if (w)
+        submit(b, &e.job, op, &e, w);
+    else
+        answer_without_memory(done, arg);
+}
+
+/* It is on the board already: somebody else was faster. The board would refuse it by its id alone, and with
+ * it everybody who waits for that id. */
+static void refuse_revived(struct broker *b, struct waiter *w, const struct pb_id *job, struct store_op *op)
+{
+    struct intake_answer a = {.err = PB_E_CONFLICT, .job = *job, .why = refusal(PB_E_CONFLICT)};
+    answer_later(b, w, &a);
+    journal_op_free(op);
+}
+
+void intake_revive(struct broker *b, const struct job *dead, int64_t not_before_ms, uint32_t wait_ms,
+                   intake_done *done, void *arg)
+{
+    struct waiter *w = waiter_new(wait_ms, done, arg);
+    struct store_op *op = w ? journal_op_new(STORE_REVIVE_JOB) : NULL;
+    struct board_event e = {.kind = BOARD_SUBMIT,
+                            .job = dead->id,
+                            .integration = dead->integration,
+                            .spec = spec_of(b, dead),
+                            .cargo = op};
+    e.spec.attempts = e.spec.crashes = 0;
+    e.spec.cancelled = false;
+    e.spec.deadline_ms = 0;
+    e.spec.not_before_ms = spec_board_ms(b, not_before_ms);
+    if (op) {
+        op->job.id = dead->id;
+        op->job.not_before_ms = not_before_ms;
     }
-    op->job = *job;
-    *job = (struct job){0};
-    struct board_event e = {
-        .kind = BOARD_SUBMIT, .job = op->job.id, .integration = op->job.integration, .cargo = op};
-    effects_step(b, &e);
+    if (w && board_state_of(b->board, &dead->id, &e.spec.cancelled))
+        refuse_revived(b, w, &dead->id, op);
+    else if (w)
+        submit(b, &e.job, op, &e, w);
+    else
+        answer_without_memory(done, arg);
 }
 
 pb_err intake_wait(struct broker *b, const struct pb_id *job, uint32_t wait_ms, intake_done *done, void *arg)

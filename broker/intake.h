@@ -11,8 +11,9 @@
 struct broker;
 
 struct intake_answer {
-    pb_err err;       /* PB_OK: accepted (or it was known by its idempotency key); PB_E_BUSY; PB_E_STORE;
-                         PB_E_CLOSED: draining */
+    pb_err err; /* PB_OK: accepted (or it was known by its idempotency key); PB_E_BUSY: the board is full;
+                   PB_E_LIMIT: the tenant has too many jobs; PB_E_STORE; PB_E_CLOSED: draining;
+                   PB_E_CONFLICT: revived a job that is not dead (any more) */
     struct pb_id job; /* the first one's, where the idempotency key was known */
     bool duplicate;
     bool finished; /* false: accepted, and the wait was over before the outcome */
@@ -27,6 +28,11 @@ typedef void intake_done(void *arg, const struct intake_answer *answer);
 /* Takes what *job points to (payload), also on failure. wait_ms 0 answers as soon as the job is durable;
  * otherwise with its outcome, or when the time is over. */
 void intake_submit(struct broker *b, struct job *job, uint32_t wait_ms, intake_done *done, void *arg);
+
+/* Sends a job that is JOB_DEAD again, as new, not before a time on the wall (0: at once). dead: as the store
+ * has it; lent for the call. Else as intake_submit(). */
+void intake_revive(struct broker *b, const struct job *dead, int64_t not_before_ms, uint32_t wait_ms,
+                   intake_done *done, void *arg);
 
 /* Waits for a job that is live. PB_E_NOT_FOUND: none such is live (it may have finished: ask the store). Then
  * done() will not be called. */

@@ -4,6 +4,7 @@
  * before. */
 #include "broker/links.h"
 
+#include "broker/outbox.h"
 #include "broker/sockets.h"
 #include "common/buf.h"
 #include "common/channel.h"
@@ -17,20 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #define MESSAGES_A_TURN 256 /* of each socket, so that a flood on one leaves the other its turn */
 #define BAD_LOG_MS      60000
-
-struct outgoing {
-    struct wire_attempt attempt; /* its texts and payload lie in bytes */
-    uint8_t *bytes;
-    struct outgoing *next;
-};
-
-struct fences {
-    uint64_t *items;
-    size_t count, capacity;
-};
 
 struct session {
     links_session number;
@@ -43,14 +34,12 @@ struct session {
     struct session_sockets sockets;
     int send_fd;       /* in epoll while a frame waits for room; -1: not */
     struct buf unsent; /* one sealed frame that the pipe had no room for */
-    struct outgoing *attempts, **attempts_tail;
-    size_t attempt_count, attempts_bytes;
-    struct fences settled, cancel;
-    bool ask_list;
+    struct outbox outbox;
     char id[ID_TEXT_BYTES], name[LIMIT_WORKER_NAME + 1], version[32];
     uint32_t capacity, free, running;
-    uint64_t attempts_sent;
-    bool draining;
+    bool draining, goodbye;
+    bool has_news; /* it is in the list of those that have */
+    struct session *prev, *next;
     UT_hash_handle by_number, by_wire_id;
 };
 
@@ -61,15 +50,32 @@ struct links {
     void *arg;
     struct sockets *sockets;
     struct session *by_number, *by_wire_id;
-    uint64_t now_ms; /* of the last turn or tick */
+    struct session *news; /* those that something waits to be said to: a turn costs the others nothing */
+    uint64_t now_ms;      /* of the last turn or tick */
+    uint64_t due_ms;      /* not before it a deadline of any session passes */
     size_t pending, joined;
     links_session last_number;
     uint64_t second_ms;
     unsigned refused_this_second;
     uint64_t bad_logged_ms, bad_count;
+    struct outbox undelivered; /* each session's at most its worker's credit */
 };
 
 /* -- sessions -- */
+
+static void add_news(struct links *l, struct session *s)
+{
+    if (!s->has_news)
+        DL_APPEND(l->news, s);
+    s->has_news = true;
+}
+
+static void drop_news(struct links *l, struct session *s)
+{
+    if (s->has_news)
+        DL_DELETE(l->news, s);
+    s->has_news = false;
+}
 
 static struct session *by_number(struct links *l, links_session number)
 {
@@ -93,7 +99,7 @@ static struct session *session_new(struct links *l, const struct wire_hello *hel
     s->number = ++l->last_number;
     s->send_fd = -1;
     s->began_ms = s->heard_ms = s->sent_ms = now_ms;
-    s->attempts_tail = &s->attempts;
+    outbox_init(&s->outbox);
     memcpy(s->wire_id, hello->session, sizeof s->wire_id);
     memcpy(s->hello_key, hello->key, sizeof s->hello_key);
     buf_init(&s->hello_answer, 1024);
@@ -102,18 +108,8 @@ static struct session *session_new(struct links *l, const struct wire_hello *hel
     HASH_ADD(by_number, l->by_number, number, sizeof s->number, s);
     HASH_ADD(by_wire_id, l->by_wire_id, wire_id, WIRE_SESSION_BYTES, s);
     l->pending++;
+    l->due_ms = 0; /* its deadlines are not among those that were looked at */
     return s;
-}
-
-static void drop_attempts(struct session *s)
-{
-    for (struct outgoing *o; (o = s->attempts);) {
-        s->attempts = o->next;
-        free(o->bytes);
-        free(o);
-    }
-    s->attempts_tail = &s->attempts;
-    s->attempt_count = s->attempts_bytes = 0;
 }
 
 static void watch_send(struct links *l, struct session *s, bool on)
@@ -128,13 +124,12 @@ static void watch_send(struct links *l, struct session *s, bool on)
 static void session_free(struct links *l, struct session *s)
 {
     watch_send(l, s, false);
+    drop_news(l, s);
     sockets_end_session(l->sockets, &s->sockets, l->now_ms);
     HASH_DELETE(by_number, l->by_number, s);
     HASH_DELETE(by_wire_id, l->by_wire_id, s);
     *(s->joined ? &l->joined : &l->pending) -= 1;
-    drop_attempts(s);
-    free(s->settled.items);
-    free(s->cancel.items);
+    outbox_fini(&s->outbox);
     buf_fini(&s->hello_answer);
     buf_fini(&s->join_answer);
     buf_fini(&s->unsent);
@@ -146,12 +141,13 @@ static void session_end(struct links *l, struct session *s, const char *reason)
 {
     links_session number = s->number;
     bool joined = s->joined;
+    bool goodbye = s->goodbye;
     if (joined)
-        log_line(l->log, s->draining ? LOG_INFO : LOG_WARN, "worker left", "worker", s->name, "id", s->id,
-                 "reason", reason, NULL);
+        log_line(l->log, goodbye || s->draining ? LOG_INFO : LOG_WARN, "worker left", "worker", s->name, "id",
+                 s->id, "reason", reason, NULL);
     session_free(l, s);
     if (joined)
-        l->events.left(l->arg, number, reason);
+        l->events.left(l->arg, number, reason, goodbye);
 }
 
 /* -- answers on the members socket -- */
@@ -312,6 +308,7 @@ static void join(struct links *l, struct session *s, const struct wire_join *joi
     }
     s->joined = true;
     s->heard_ms = s->began_ms = now_ms;
+    l->due_ms = 0;
     l->pending--;
     l->joined++;
     log_line(l->log, LOG_INFO, "worker joined", "worker", s->name, "id", s->id, "version", s->version, NULL);
@@ -372,12 +369,21 @@ static void on_member_message(struct links *l, const uint8_t *bytes, size_t len,
 
 /* -- reports -- */
 
+/* The worker waits for all that went out, so nothing more may: what has not left goes back. */
+static void stop_sending(struct links *l, struct session *s)
+{
+    s->draining = s->outbox.tell_sent = true;
+    add_news(l, s);
+    outgoing_move(&s->outbox.attempts, &l->undelivered.attempts);
+}
+
 static void on_report(struct links *l, struct session *s, const struct wire_report *report)
 {
     links_session number = s->number;
     s->free = report->free;
     s->running = report->running;
-    s->draining = report->draining;
+    if (report->draining && !s->draining)
+        stop_sending(l, s);
     l->events.report(l->arg, number, report);
 }
 
@@ -402,7 +408,7 @@ static void on_report_frame(struct links *l, const struct wire_sealed *frame, ui
         if (m.kind == WIRE_REPORT)
             on_report(l, s, &m.report);
         else if (m.kind == WIRE_LEAVE) {
-            s->draining = true;
+            s->goodbye = true;
             session_end(l, s, "it said goodbye");
         }
         wire_fini(&m);
@@ -463,145 +469,77 @@ void links_turn(struct links *l, uint64_t now_ms)
 
 /* -- what goes out -- */
 
-static uint8_t *copy_part(uint8_t **at, const void *from, size_t len)
-{
-    uint8_t *to = *at;
-    if (len)
-        memcpy(to, from, len);
-    *at += len;
-    return to;
-}
-
 void links_send_attempt(struct links *l, links_session session, const struct wire_attempt *a)
 {
     struct session *s = by_number(l, session);
-    struct outgoing *o = s ? calloc(1, sizeof *o) : NULL;
-    size_t len = a->tenant.len + a->type.len + a->payload.len;
-    if (o && !(o->bytes = malloc(len ? len : 1))) {
-        free(o);
-        o = NULL;
-    }
-    if (!o)
-        return; /* no memory: the list that the worker is asked for will show the loss */
-    uint8_t *at = o->bytes;
-    o->attempt = *a;
-    o->attempt.tenant.data = (const char *)copy_part(&at, a->tenant.data, a->tenant.len);
-    o->attempt.type.data = (const char *)copy_part(&at, a->type.data, a->type.len);
-    o->attempt.payload.data = copy_part(&at, a->payload.data, a->payload.len);
-    *s->attempts_tail = o;
-    s->attempts_tail = &o->next;
-    s->attempt_count++;
-    s->attempts_bytes += len;
+    if (!s)
+        return;
+    outbox_attempt(s->draining ? &l->undelivered : &s->outbox, session, a);
+    add_news(l, s);
 }
 
-static void add_fence(struct fences *f, uint64_t fence)
+static void say_fence(struct links *l, links_session session, enum outbox_list list, uint64_t fence)
 {
-    if (f->count == f->capacity) {
-        size_t capacity = f->capacity ? f->capacity * 2 : 64;
-        uint64_t *items = realloc(f->items, capacity * sizeof *items);
-        if (!items)
-            return; /* a settled fence that is lost is reported again, and settled again */
-        f->items = items;
-        f->capacity = capacity;
-    }
-    f->items[f->count++] = fence;
+    struct session *s = by_number(l, session);
+    if (!s)
+        return;
+    outbox_fence(&s->outbox, list, fence);
+    add_news(l, s);
 }
 
 void links_send_settled(struct links *l, links_session session, uint64_t fence)
 {
-    struct session *s = by_number(l, session);
-    if (s)
-        add_fence(&s->settled, fence);
+    say_fence(l, session, OUTBOX_SETTLED, fence);
 }
 
 void links_send_cancel(struct links *l, links_session session, uint64_t fence)
 {
-    struct session *s = by_number(l, session);
-    if (s)
-        add_fence(&s->cancel, fence);
+    say_fence(l, session, OUTBOX_CANCEL, fence);
+}
+
+void links_send_stop(struct links *l, links_session session, uint64_t fence)
+{
+    say_fence(l, session, OUTBOX_STOP, fence);
+}
+
+pb_err links_drain(struct links *l, const char *worker_id_text)
+{
+    struct session *s, *next;
+    HASH_ITER(by_number, l->by_number, s, next)
+    {
+        if (!s->joined || strcmp(s->id, worker_id_text) != 0)
+            continue;
+        s->outbox.ask_drain = !s->draining;
+        add_news(l, s);
+        log_line(l->log, LOG_INFO, "a worker is asked to drain", "worker", s->name, "id", s->id, NULL);
+        return PB_OK;
+    }
+    return PB_E_NOT_FOUND;
 }
 
 void links_ask_list(struct links *l, links_session session)
 {
     struct session *s = by_number(l, session);
-    if (s)
-        s->ask_list = true;
+    if (!s)
+        return;
+    s->outbox.ask_list = true;
+    add_news(l, s);
 }
 
-/* The next message's attempts: as many as fit. They stay in the list until the message is sealed. */
-static size_t gather_attempts(const struct session *s, struct wire_attempt out[LIMIT_BATCH_ENTRIES])
+static pb_err seal(void *arg, const struct buf *plain)
 {
-    size_t count = 0, bytes = 0;
-    for (struct outgoing *o = s->attempts; o && count < LIMIT_BATCH_ENTRIES; o = o->next) {
-        bytes += o->attempt.tenant.len + o->attempt.type.len + o->attempt.payload.len + 128;
-        if (count && bytes > LIMIT_BATCH_BYTES)
-            break;
-        out[count++] = o->attempt;
-    }
-    return count;
-}
-
-static void drop_sent(struct session *s, size_t attempts, size_t settled, size_t cancel)
-{
-    for (size_t i = 0; i < attempts; i++) {
-        struct outgoing *o = s->attempts;
-        s->attempts = o->next;
-        s->attempt_count--;
-        s->attempts_sent++;
-        free(o->bytes);
-        free(o);
-    }
-    if (!s->attempts)
-        s->attempts_tail = &s->attempts;
-    s->settled.count -= settled;
-    s->cancel.count -= cancel;
-    s->ask_list = false;
-}
-
-static size_t at_most(size_t n, size_t most)
-{
-    return n < most ? n : most;
-}
-
-/* Seals the next message of what waits into s->unsent. Fences go from the end: their order means nothing. */
-static pb_err seal_next(struct session *s)
-{
-    struct wire_attempt attempts[LIMIT_BATCH_ENTRIES];
-    struct wire_jobs jobs = {
-        .attempts = attempts,
-        .attempt_count = gather_attempts(s, attempts),
-        .settled_count = at_most(s->settled.count, LIMIT_BATCH_ENTRIES),
-        .cancel_count = at_most(s->cancel.count, LIMIT_BATCH_ENTRIES),
-        .list = s->ask_list,
-    };
-    struct buf plain;
-    if (s->settled.items)
-        jobs.settled = s->settled.items + (s->settled.count - jobs.settled_count);
-    if (s->cancel.items)
-        jobs.cancel = s->cancel.items + (s->cancel.count - jobs.cancel_count);
-    buf_init(&plain, LIMIT_MESSAGE_BYTES);
+    struct session *s = arg;
     buf_reset(&s->unsent);
-    pb_err err = wire_pack_jobs(&jobs, &plain);
-    if (!err)
-        err = channel_seal(&s->channel, plain.data, plain.len, &s->unsent);
-    if (!err)
-        drop_sent(s, jobs.attempt_count, jobs.settled_count, jobs.cancel_count);
-    buf_fini(&plain);
-    return err;
-}
-
-static bool anything_to_say(const struct session *s)
-{
-    return s->attempts || s->settled.count || s->cancel.count || s->ask_list;
+    return channel_seal(&s->channel, plain->data, plain->len, &s->unsent);
 }
 
 /* Sends until nothing waits or the pipe is full. ping: say something even if there is nothing to say. */
 static void send_all(struct links *l, struct session *s, bool ping, uint64_t now_ms)
 {
     pb_err err = PB_OK;
-    while (!err && (s->unsent.len || anything_to_say(s) || ping)) {
+    while (!err && (s->unsent.len || outbox_has_news(&s->outbox) || ping)) {
         if (!s->unsent.len)
-            err = seal_next(s);
+            err = outbox_pack(&s->outbox, seal, s);
         if (!err)
             err = push_send(s->sockets.jobs, s->unsent.data, s->unsent.len);
         if (!err) {
@@ -613,13 +551,26 @@ static void send_all(struct links *l, struct session *s, bool ping, uint64_t now
     watch_send(l, s, err == PB_E_AGAIN);
 }
 
+/* By now the owner has taken the reports after which these could not leave, and gives nothing more to those
+ * workers. */
+static void give_back(struct links *l)
+{
+    struct outgoing_queue back;
+    outgoing_init(&back);
+    outgoing_move(&l->undelivered.attempts, &back);
+    for (struct outgoing *o; (o = outgoing_pop(&back)); outgoing_free(o))
+        l->events.undelivered(l->arg, o->session, &o->attempt);
+}
+
 void links_flush(struct links *l, uint64_t now_ms)
 {
     struct session *s, *next;
-    HASH_ITER(by_number, l->by_number, s, next)
+    give_back(l);
+    DL_FOREACH_SAFE(l->news, s, next)
     {
-        if (s->joined && (s->unsent.len || anything_to_say(s)))
-            send_all(l, s, false, now_ms);
+        send_all(l, s, false, now_ms);
+        if (!s->unsent.len && !outbox_has_news(&s->outbox))
+            drop_news(l, s);
     }
 }
 
@@ -641,23 +592,34 @@ static bool tick_session(struct links *l, struct session *s, uint64_t now_ms, ui
         return true;
     if (now_ms >= s->sent_ms + l->settings.beat_ms)
         send_all(l, s, true, now_ms);
+    if (s->unsent.len) /* the ping found no room */
+        add_news(l, s);
     uint64_t ping_ms = s->sent_ms + l->settings.beat_ms;
     *due_ms = least(*due_ms, ping_ms > now_ms ? ping_ms : now_ms + l->settings.beat_ms);
     return true;
 }
 
-uint64_t links_tick(struct links *l, uint64_t now_ms, uint64_t paused_ms)
+static void tick_sessions(struct links *l, uint64_t now_ms, uint64_t paused_ms)
 {
     struct session *s, *next;
-    uint64_t due_ms = sockets_tick(l->sockets, now_ms);
-    l->now_ms = now_ms;
+    uint64_t due_ms = UINT64_MAX;
     HASH_ITER(by_number, l->by_number, s, next)
     {
         s->heard_ms += paused_ms;
         s->began_ms += paused_ms;
         tick_session(l, s, now_ms, &due_ms);
     }
-    return due_ms;
+    l->due_ms = due_ms;
+}
+
+/* What happens between two looks only puts deadlines off, but for sessions that are new. */
+uint64_t links_tick(struct links *l, uint64_t now_ms, uint64_t paused_ms)
+{
+    uint64_t sockets_ms = sockets_tick(l->sockets, now_ms);
+    l->now_ms = now_ms;
+    if (paused_ms || now_ms >= l->due_ms)
+        tick_sessions(l, now_ms, paused_ms);
+    return least(sockets_ms, l->due_ms);
 }
 
 /* -- for people -- */
@@ -681,7 +643,7 @@ void links_each_worker(struct links *l, uint64_t now_ms,
             .draining = s->draining,
             .joined_ago_ms = now_ms - s->began_ms,
             .heard_ago_ms = now_ms - s->heard_ms,
-            .attempts_sent = s->attempts_sent,
+            .attempts_sent = s->outbox.sent,
         };
         each(arg, &w);
     }
@@ -701,6 +663,7 @@ pb_err links_open(const struct links_settings *settings, const struct log *log,
     if (!l)
         return PB_E_MEMORY;
     *l = (struct links){.settings = *settings, .log = log, .events = *events, .arg = arg};
+    outbox_init(&l->undelivered);
     pb_err err = sockets_open(settings->listen, &l->sockets, why);
     if (err)
         links_close(l);
@@ -718,6 +681,7 @@ void links_close(struct links *l)
     {
         session_free(l, s);
     }
+    outbox_fini(&l->undelivered);
     sockets_close(l->sockets);
     free(l);
 }

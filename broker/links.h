@@ -32,8 +32,12 @@ struct links_events {
      * given. */
     pb_err (*joined)(void *arg, links_session session, const struct wire_join *join, struct pb_why *why);
     void (*report)(void *arg, links_session session, const struct wire_report *report);
-    /* The session is over: its lease ran out, it left, its connection broke. Nothing more comes from it. */
-    void (*left)(void *arg, links_session session, const char *reason);
+    /* An attempt that links_send_attempt() took did not leave and will not: its worker drains. Told from
+     * within links_flush(), after the report that says so. */
+    void (*undelivered)(void *arg, links_session session, const struct wire_attempt *attempt);
+    /* The session is over: its lease ran out, it left, its connection broke. Nothing more comes from it.
+     * goodbye: it meant to leave, so what it still had did not end it. */
+    void (*left)(void *arg, links_session session, const char *reason, bool goodbye);
 };
 
 /* For people. Lent for the call. */
@@ -61,9 +65,17 @@ uint64_t links_tick(struct links *l, uint64_t now_ms, uint64_t paused_ms);
 /* Queued for the session's next message; a session that is gone swallows them. */
 void links_send_attempt(struct links *l, links_session session, const struct wire_attempt *attempt);
 void links_send_settled(struct links *l, links_session session, uint64_t fence);
+/* The attempt is no longer the worker's: it is dropped in silence. */
 void links_send_cancel(struct links *l, links_session session, uint64_t fence);
+/* The attempt shall end: the worker reports it as OUTCOME_CANCELLED, or as what it came to before. Nothing
+ * comes of a fence that was not given to links_send_attempt() before. */
+void links_send_stop(struct links *l, links_session session, uint64_t fence);
 void links_ask_list(struct links *l, links_session session);
 void links_flush(struct links *l, uint64_t now_ms);
+
+/* Asks the worker with this id to finish what it has and leave. Once it says that it drains, no attempt goes
+ * out to it any more, and it is told how many did. PB_E_NOT_FOUND: no such worker is here. */
+pb_err links_drain(struct links *l, const char *worker_id_text) PB_CHECKED;
 
 void links_each_worker(struct links *l, uint64_t now_ms,
                        void (*each)(void *arg, const struct links_worker *w), void *arg);

@@ -1,7 +1,9 @@
 /* patchbay-broker: hands jobs to workers and keeps what they find out. This file is the table of contents:
  * settings, then the parts in the order they need each other, the loop, and the same in reverse. */
-#include "broker/board.h"
+#include "broker/batches.h"
+#include "broker/board/board.h"
 #include "broker/broker.h"
+#include "broker/control.h"
 #include "broker/effects.h"
 #include "broker/http/auth.h"
 #include "broker/http/http.h"
@@ -9,8 +11,10 @@
 #include "broker/journal.h"
 #include "broker/links.h"
 #include "broker/loop.h"
+#include "broker/members.h"
 #include "broker/payloads.h"
 #include "broker/reader.h"
+#include "broker/spec.h"
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/config.h"
@@ -41,6 +45,15 @@ static const struct option options[] = {
      "file of the secret that every member of the cluster knows"},
     {"lease-ms", OPTION_NUMBER, AT(lease_ms), "10000", 200, 600000, "MS",
      "silence after which a worker's jobs are taken back"},
+    {"tenant-jobs", OPTION_NUMBER, AT(tenant_jobs), "200000", 1, LIMIT_JOBS_LIVE, "N",
+     "unfinished jobs that one tenant may have; past that it is told to come back later"},
+    {"tenant-concurrency", OPTION_NUMBER, AT(tenant_concurrency), "0", 0, 1000000, "N",
+     "attempts of one tenant that may run at a time; 0 is any number"},
+    {"keep-days", OPTION_NUMBER, AT(keep_days), "7", 0, 36500, "DAYS", "how long jobs that ended are kept"},
+    {"keep-dead-days", OPTION_NUMBER, AT(keep_dead_days), "30", 0, 36500, "DAYS",
+     "how long jobs that were given up are kept, with what they need to be sent again"},
+    {"keep-jobs", OPTION_NUMBER, AT(keep_jobs), "100000", 0, INT64_C(1000000000), "N",
+     "how many of each are kept at most"},
     {"log-format", OPTION_TEXT, AT(log_format), "json", 0, 0, "FORMAT", "json or text"},
     {"log-level", OPTION_TEXT, AT(log_level), "info", 0, 0, "LEVEL", "debug, info, warn or error"},
 };
@@ -55,7 +68,7 @@ static pb_err load_job(void *arg, const struct job *job)
 {
     struct broker *b = arg;
     struct board_event e = {
-        .kind = BOARD_LOADED, .job = job->id, .integration = job->integration, .attempts = job->attempts};
+        .kind = BOARD_LOADED, .job = job->id, .integration = job->integration, .spec = spec_of(b, job)};
     effects_step(b, &e);
     return PB_OK;
 }
@@ -77,12 +90,13 @@ static pb_err load_one(void *arg, const struct job *job)
 static pb_err load_jobs(struct broker *b, struct store *store, struct pb_why *why)
 {
     const size_t page_size = 1000;
+    const struct store_job_filter waiting = {.state = JOB_WAITING};
     struct page page = {.broker = b};
     pb_err err;
     do {
         struct pb_id after = page.last;
         page.count = 0;
-        err = store_list_waiting(store, &after, page_size, load_one, &page, why);
+        err = store_list_jobs(store, &waiting, &after, page_size, load_one, &page, why);
     } while (!err && page.count == page_size);
     return err;
 }
@@ -123,8 +137,11 @@ static pb_err open_board(struct broker *b, struct store *store, struct pb_why *w
         .backoff_ms = 500,
         .backoff_max_ms = 300000,
         .jobs_max = LIMIT_JOBS_LIVE,
+        .defaults[KEY_TENANT] = {.jobs_max = (uint32_t)b->settings.tenant_jobs,
+                                 .concurrency = (uint32_t)b->settings.tenant_concurrency},
     };
     randombytes_buf(&settings.seed, sizeof settings.seed);
+    randombytes_buf(b->name_key, sizeof b->name_key);
     b->now_ms = clock_mono_ms(); /* no turn of the loop has set it yet, and loading takes it */
     pb_err err = board_new(&settings, &b->board);
     if (!err)
@@ -133,6 +150,10 @@ static pb_err open_board(struct broker *b, struct store *store, struct pb_why *w
         err = intake_open(&b->intake);
     if (!err)
         err = payloads_open(b, &b->payloads);
+    if (!err)
+        err = control_open(b, store, &b->control, why);
+    if (!err)
+        err = batches_open(b, store, &b->batches, why);
     return err ? err : load_jobs(b, store, why);
 }
 
@@ -147,7 +168,7 @@ static pb_err open_links(struct broker *b, const uint8_t *psk, struct pb_why *wh
         .epoch = b->epoch,
         .store = "sqlite",
     };
-    return links_open(&settings, &b->log, &effects_of_links, b, &b->links, why);
+    return links_open(&settings, &b->log, &members_of_links, b, &b->links, why);
 }
 
 static pb_err open_parts(struct broker *b, uint8_t psk[CHANNEL_PSK_BYTES], struct pb_why *why)
@@ -181,9 +202,11 @@ static void close_parts(struct broker *b)
     if (b->intake)
         intake_close(b);
     reader_close(b->reader);
-    http_close(b->http);
-    links_close(b->links);
     journal_close(b->journal);
+    batches_close(b->batches);
+    http_close(b->http); /* by now whoever waited for one of the above has been answered */
+    links_close(b->links);
+    control_close(b->control);
     payloads_close(b->payloads);
     effects_close(b->effects);
     board_free(b->board);

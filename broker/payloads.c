@@ -5,7 +5,7 @@
 #include "broker/journal.h"
 #include "broker/links.h"
 #include "broker/reader.h"
-#include "common/clock.h"
+#include "broker/verdict.h"
 #include "common/integration.h"
 #include "common/limits.h"
 
@@ -25,7 +25,8 @@ struct cached {
 struct payloads {
     struct broker *broker;
     struct cached *by_job; /* in order of arrival */
-    size_t bytes;
+    struct cached *pinned; /* of memory jobs, which are nowhere else; as many as the board admits */
+    size_t bytes;          /* of by_job */
 };
 
 /* One dispatch on its way through the reader. */
@@ -43,13 +44,19 @@ static struct cached *cached(struct payloads *p, const struct pb_id *job)
 {
     struct cached *c;
     HASH_FIND(hh, p->by_job, job, sizeof *job, c);
+    if (!c)
+        HASH_FIND(hh, p->pinned, job, sizeof *job, c);
     return c;
 }
 
 static void drop(struct payloads *p, struct cached *c)
 {
-    HASH_DEL(p->by_job, c);
-    p->bytes -= c->job.payload_len + CACHED_OVERHEAD;
+    if (job_is_durable(&c->job)) {
+        HASH_DEL(p->by_job, c);
+        p->bytes -= c->job.payload_len + CACHED_OVERHEAD;
+    } else {
+        HASH_DEL(p->pinned, c);
+    }
     job_fini(&c->job);
     free(c);
 }
@@ -62,6 +69,10 @@ void payloads_keep(struct payloads *p, struct job *job)
     c->job = *job;
     c->job.result = NULL;
     job->payload = NULL;
+    if (!job_is_durable(&c->job)) {
+        HASH_ADD(hh, p->pinned, job.id, sizeof c->job.id, c);
+        return;
+    }
     HASH_ADD(hh, p->by_job, job.id, sizeof c->job.id, c);
     p->bytes += c->job.payload_len + CACHED_OVERHEAD;
     while (p->bytes > LIMIT_PAYLOAD_CACHE_BYTES)
@@ -94,10 +105,33 @@ void payloads_close(struct payloads *p)
     {
         drop(p, c);
     }
+    HASH_ITER(hh, p->pinned, c, next)
+    {
+        drop(p, c);
+    }
     free(p);
 }
 
 /* -- dispatching -- */
+
+static uint32_t time_left_ms(const struct payloads *p, const struct board_effect *d)
+{
+    uint64_t now_ms = p->broker->now_ms;
+    if (!d->deadline_ms || d->deadline_ms >= now_ms + ATTEMPT_DEADLINE_MS)
+        return ATTEMPT_DEADLINE_MS;
+    return d->deadline_ms > now_ms ? (uint32_t)(d->deadline_ms - now_ms) : 1;
+}
+
+/* Does an attempt of this kind work on the integration as it is stored? The others bring all they need. */
+static bool works_on_document(enum job_kind kind)
+{
+    return kind == JOB_VALIDATE || kind == JOB_DELETE;
+}
+
+static struct wire_bytes own_payload(const struct job *job)
+{
+    return (struct wire_bytes){job->payload, job->payload_len};
+}
 
 static void send_attempt(struct payloads *p, const struct board_effect *d, const struct job *job,
                          struct wire_bytes payload)
@@ -107,10 +141,11 @@ static void send_attempt(struct payloads *p, const struct board_effect *d, const
         .fence = d->fence,
         .kind = job->kind,
         .tenant = {job->tenant, strlen(job->tenant)},
-        .deadline_ms = ATTEMPT_DEADLINE_MS,
+        .deadline_ms = time_left_ms(p, d),
         .attempt = d->attempts + 1,
         .integration = job->integration,
         .type = {job->type, strlen(job->type)},
+        .flags = d->alone ? WIRE_ALONE : 0,
         .payload = payload,
     };
     links_send_attempt(p->broker->links, d->session, &a);
@@ -135,20 +170,9 @@ static void come_back(struct payloads *p, const struct board_effect *d, enum job
 
 static void fail_missing(struct payloads *p, const struct board_effect *d)
 {
-    static const char gone[] =
-        "{\"code\":\"not_found\",\"message\":\"the integration does not exist (any more)\"}";
-    struct store_op *op = journal_op_new(STORE_FINISH_JOB);
-    if (op)
-        op->job.result = strdup(gone);
-    if (!op || !op->job.result) {
-        journal_op_free(op);
-        come_back(p, d, OUTCOME_RETURNED, NULL);
-        return;
-    }
-    op->job.id = d->job;
-    op->job.state = JOB_FAILED;
-    op->job.finished_at_ms = clock_wall_ms();
-    come_back(p, d, OUTCOME_FAILED, op);
+    struct store_op *op =
+        verdict_new(&d->job, JOB_FAILED, "not_found", "the integration does not exist (any more)");
+    come_back(p, d, op ? OUTCOME_FAILED : OUTCOME_RETURNED, op);
 }
 
 static void send_document(struct payloads *p, const struct fetch *f)
@@ -166,7 +190,7 @@ static pb_err fetch_read(struct store *store, void *arg, struct pb_why *why)
 {
     struct fetch *f = arg;
     pb_err err = f->have_job ? PB_OK : store_get_job(store, &f->dispatch.job, &f->job, why);
-    if (!err && f->job.kind != JOB_SETUP)
+    if (!err && works_on_document(f->job.kind))
         err = store_get_integration(store, &f->job.integration, &f->doc, why);
     return err;
 }
@@ -175,14 +199,18 @@ static void fetch_done(void *arg, pb_err err, const struct pb_why *why)
 {
     struct fetch *f = arg;
     struct payloads *p = f->payloads;
-    if (err == PB_E_NOT_FOUND)
+    bool cancelled = false;
+    board_state_of(p->broker->board, &f->dispatch.job, &cancelled);
+    if (cancelled) /* while it was read: the worker has nothing to stop */
+        come_back(p, &f->dispatch, OUTCOME_CANCELLED, NULL);
+    else if (err == PB_E_NOT_FOUND)
         fail_missing(p, &f->dispatch);
     else if (err)
         come_back(p, &f->dispatch, OUTCOME_RETURNED, NULL);
-    else if (f->job.kind == JOB_SETUP)
-        send_attempt(p, &f->dispatch, &f->job, (struct wire_bytes){f->job.payload, f->job.payload_len});
-    else
+    else if (works_on_document(f->job.kind))
         send_document(p, f);
+    else
+        send_attempt(p, &f->dispatch, &f->job, own_payload(&f->job));
     if (err && err != PB_E_NOT_FOUND && err != PB_E_CLOSED)
         log_why(&p->broker->log, LOG_WARN, "a job's payload could not be read; it is tried again", err, why);
     job_fini(&f->job);
@@ -210,8 +238,8 @@ static void fetch(struct payloads *p, const struct board_effect *d, const struct
 void payloads_dispatch(struct payloads *p, const struct board_effect *dispatch)
 {
     struct cached *c = cached(p, &dispatch->job);
-    if (c && c->job.kind == JOB_SETUP)
-        send_attempt(p, dispatch, &c->job, (struct wire_bytes){c->job.payload, c->job.payload_len});
+    if (c && (c->job.payload || !works_on_document(c->job.kind)))
+        send_attempt(p, dispatch, &c->job, own_payload(&c->job));
     else
         fetch(p, dispatch, c ? &c->job : NULL);
 }

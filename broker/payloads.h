@@ -4,7 +4,7 @@
 #ifndef PB_PAYLOADS_H
 #define PB_PAYLOADS_H
 
-#include "broker/board.h"
+#include "broker/board/board.h"
 #include "common/err.h"
 #include "common/id.h"
 #include "common/job.h"
@@ -16,7 +16,8 @@ pb_err payloads_open(struct broker *b, struct payloads **out) PB_CHECKED;
 void payloads_close(struct payloads *p);
 
 /* Keeps what a dispatch of this job needs beside the integration: kind, tenant, type and the payload, which
- * it takes from the job. Past LIMIT_PAYLOAD_CACHE_BYTES the oldest go; they are in the store. */
+ * it takes from the job. Past LIMIT_PAYLOAD_CACHE_BYTES the oldest go; they are in the store. A memory job's
+ * stays until it is forgotten. */
 void payloads_keep(struct payloads *p, struct job *job);
 void payloads_forget(struct payloads *p, const struct pb_id *job);
 

@@ -3,21 +3,26 @@
 #include <stdio.h>
 #include <time.h>
 
-static int64_t now_ms(clockid_t which)
+static int64_t now_us(clockid_t which)
 {
     struct timespec t;
     clock_gettime(which, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+uint64_t clock_mono_us(void)
+{
+    return (uint64_t)now_us(CLOCK_MONOTONIC);
 }
 
 uint64_t clock_mono_ms(void)
 {
-    return (uint64_t)now_ms(CLOCK_MONOTONIC);
+    return clock_mono_us() / 1000;
 }
 
 int64_t clock_wall_ms(void)
 {
-    return now_ms(CLOCK_REALTIME);
+    return now_us(CLOCK_REALTIME) / 1000;
 }
 
 void clock_text(int64_t wall_ms, char out[CLOCK_TEXT_BYTES])

@@ -12,10 +12,17 @@ void job_fini(struct job *job)
     *job = (struct job){0};
 }
 
+bool job_is_durable(const struct job *job)
+{
+    return job->kind != JOB_TEST && !job->ephemeral;
+}
+
 const char *job_kind_name(enum job_kind kind)
 {
     static const char *const names[] = {
-        [JOB_SETUP] = "setup", [JOB_VALIDATE] = "validate", [JOB_DELETE] = "delete"};
+        [JOB_SETUP] = "setup", [JOB_VALIDATE] = "validate", [JOB_DELETE] = "delete",
+        [JOB_TEST] = "test",   [JOB_PING] = "ping",
+    };
     return NAME_OF(names, kind);
 }
 
@@ -24,15 +31,23 @@ const char *job_state_name(enum job_state state)
     static const char *const names[] = {[JOB_WAITING] = "waiting",
                                         [JOB_DONE] = "done",
                                         [JOB_FAILED] = "failed",
-                                        [JOB_CANCELLED] = "cancelled"};
+                                        [JOB_CANCELLED] = "cancelled",
+                                        [JOB_DEAD] = "dead"};
     return NAME_OF(names, state);
+}
+
+const char *job_priority_name(enum job_priority priority)
+{
+    static const char *const names[] = {
+        [PRIORITY_HIGH] = "high", [PRIORITY_NORMAL] = "normal", [PRIORITY_LOW] = "low"};
+    return NAME_OF(names, priority);
 }
 
 const char *job_outcome_name(enum job_outcome outcome)
 {
     static const char *const names[] = {
         [OUTCOME_DONE] = "done",         [OUTCOME_FAILED] = "failed",       [OUTCOME_RETRY] = "retry",
-        [OUTCOME_RETURNED] = "returned", [OUTCOME_CANCELLED] = "cancelled",
+        [OUTCOME_RETURNED] = "returned", [OUTCOME_CANCELLED] = "cancelled", [OUTCOME_DEAD] = "dead",
     };
     return NAME_OF(names, outcome);
 }

@@ -6,6 +6,7 @@
 #define LIMIT_TYPE_CHARS       63 /* a type's name: ^[a-z][a-z0-9-]{0,62}$ */
 #define LIMIT_TENANT_CHARS     63
 #define LIMIT_NAME_CHARS       200 /* an integration's name, in bytes of UTF-8 */
+#define LIMIT_HOST_CHARS       253 /* RFC 1035, section 2.3.4 */
 #define LIMIT_IDEM_CHARS       255 /* an Idempotency-Key */
 #define LIMIT_EVENT_TYPE_CHARS 120
 #define LIMIT_FIELD_NAME_CHARS 64
@@ -27,6 +28,8 @@
 
 /* HTTP served */
 #define LIMIT_HTTP_BODY_BYTES   (1024 * 1024)
+#define LIMIT_HTTP_BULK_BYTES   (16 * 1024 * 1024)  /* where many jobs come at once */
+#define LIMIT_HTTP_BODIES_BYTES (256 * 1024 * 1024) /* of all requests under way */
 #define LIMIT_HTTP_HEADER_BYTES (16 * 1024)
 #define LIMIT_HTTP_CONNECTIONS  1000
 #define LIMIT_HTTP_IDLE_SECONDS 15
@@ -76,6 +79,16 @@
 
 /* board and journal */
 #define LIMIT_JOBS_LIVE           2000000
+#define LIMIT_JOBS_SUBMITTED      10000 /* in one request */
+#define LIMIT_JOB_DELAY_SECONDS   (366 * 24 * 3600)
+#define LIMIT_PING_BYTES          (64 * 1024) /* a ping's payload */
+#define LIMIT_REPLAY_PER_SECOND   1000
+#define LIMIT_JOB_ATTEMPTS        20    /* that end without an outcome, unless the job says fewer */
+#define LIMIT_JOB_CRASHES         2     /* workers that died running it alone: then it is poison */
+#define LIMIT_PAUSES              200   /* gates that are closed */
+#define LIMIT_BATCHES             64    /* under way */
+#define LIMIT_REPLAYS             4     /* sending dead jobs again, at a time */
+#define LIMIT_PURGE_ROWS          500   /* finished jobs removed in one commit */
 #define LIMIT_JOURNAL_OPS         20000 /* waiting for a commit */
 #define LIMIT_COMMIT_OPS          2000  /* in one commit */
 #define LIMIT_READS               20000 /* waiting for the reader */

@@ -463,6 +463,21 @@ static void read_interval(struct manifest *m)
     m->interval_ms = n >= 0.01 && n <= 24 * 366 ? (int64_t)(n * (double)HOUR_MS) : DAY_HOURS * HOUR_MS;
 }
 
+static void read_test_terms(struct manifest *m)
+{
+    const json_t *limit = json_object_get(json_object_get(m->json, "test"), "rateLimit");
+    double per_second = json_number_value(json_object_get(limit, "perSecond"));
+    json_int_t concurrency = json_integer_value(json_object_get(limit, "concurrency"));
+    if (per_second >= 0.001 && per_second <= 1e6) {
+        m->rate.interval_us = (uint32_t)(1e6 / per_second);
+        m->rate.burst = per_second < 1 ? 1 : (uint32_t)per_second;
+    }
+    const char *effects = json_string_value(json_object_get(json_object_get(m->json, "test"), "sideEffects"));
+    m->billable = effects && strcmp(effects, "billable") == 0;
+    if (concurrency > 0 && concurrency <= 10000)
+        m->rate.concurrency = (uint32_t)concurrency;
+}
+
 static pb_err parse_manifest(struct manifest *m, const struct buf *text, const struct place *root,
                              struct pb_why *why)
 {
@@ -492,6 +507,7 @@ static pb_err fill(struct manifest *m, const struct place *root, struct pb_why *
     if (!err)
         err = read_events(m, root, why);
     if (!err) {
+        read_test_terms(m);
         read_interval(m);
         err = hash_package(m, &text, why);
     }

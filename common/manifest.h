@@ -28,6 +28,13 @@ struct event_type {
     const char *event_type, *description, *schema_path; /* description may be NULL */
 };
 
+/* How fast a type's provider may be asked, over all instances; zeros: as fast as one likes. */
+struct manifest_rate {
+    uint32_t interval_us; /* one test in so many microseconds, on average (perSecond) */
+    uint32_t burst;       /* so many at once after a pause: what a second allows */
+    uint32_t concurrency;
+};
+
 struct manifest {
     const char *type, *name, *description, *version; /* version "" where absent */
     char hash[65];        /* of the whole package: sha-256 over names and contents, hex */
@@ -38,6 +45,8 @@ struct manifest {
     struct event_type *events;
     size_t event_count;
     int64_t interval_ms; /* between scheduled tests (intervalHours; default a day) */
+    struct manifest_rate rate;
+    bool billable; /* a test costs money (sideEffects): only done when asked for by name */
 };
 
 struct manifests; /* all of them, sorted by type */

@@ -53,8 +53,16 @@ static bool op_is_whole(const struct store_op *op)
     case STORE_APPEND_JOB:
         return op->job.state == JOB_WAITING && op->job.tenant[0];
     case STORE_FINISH_JOB:
-        return op->job.state != JOB_WAITING && change_is_whole(&op->change);
+        return op->job.state != JOB_WAITING && job_state_name(op->job.state) && change_is_whole(&op->change);
+    case STORE_CHANGE:
+        return op->change.kind != CHANGE_NONE && change_is_whole(&op->change);
+    case STORE_PUT_BATCH:
+        return batch_state_name(op->batch.state) && op->batch.tenant[0] && op->batch.body;
     case STORE_RETRY_JOB:
+    case STORE_MARK_JOB:
+    case STORE_REVIVE_JOB:
+    case STORE_PURGE_JOBS:
+    case STORE_RAISE_EPOCH:
     case STORE_ADD_TOKEN:
         return true;
     case STORE_SET_META:
@@ -75,6 +83,8 @@ pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count, 
         assert(op_is_whole(ops[i]));
         ops[i]->outcome = PB_OK;
         ops[i]->existing_job = (struct pb_id){0};
+        ops[i]->purge.removed = 0;
+        ops[i]->epoch = 0;
     }
     pb_err err = refuse_to_write(s, why);
     return err || !count ? err : s->ops->commit(s, ops, count, why);
@@ -82,8 +92,14 @@ pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count, 
 
 pb_err store_next_epoch(struct store *s, uint32_t *out, struct pb_why *why)
 {
-    pb_err err = refuse_to_write(s, why);
-    return err ? err : s->ops->next_epoch(s, out, why);
+    struct store_op op = {.kind = STORE_RAISE_EPOCH}, *ops[] = {&op};
+    pb_err err = store_commit(s, ops, 1, why);
+    if (err)
+        return err;
+    if (op.outcome)
+        return pb_fail(why, op.outcome, "store", "the epoch has come to its end");
+    *out = op.epoch;
+    return PB_OK;
 }
 
 /* -- reading -- */
@@ -117,14 +133,50 @@ pb_err store_list_integrations(struct store *s, const struct store_filter *filte
     return s->ops->list_integrations(s, filter, after, limit, each, arg, why);
 }
 
-pb_err store_list_waiting(struct store *s, const struct pb_id *after, size_t limit,
-                          pb_err (*each)(void *arg, const struct job *job), void *arg, struct pb_why *why)
+pb_err store_list_jobs(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
+                       size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
+                       struct pb_why *why)
 {
-    return s->ops->list_waiting(s, after, limit, each, arg, why);
+    return s->ops->list_jobs(s, filter, after, limit, each, arg, why);
 }
 
 pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                          void *arg, struct pb_why *why)
 {
     return s->ops->list_tokens(s, each, arg, why);
+}
+
+pb_err store_count_integrations(struct store *s, const struct store_filter *filter,
+                                pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                struct pb_why *why)
+{
+    return s->ops->count_integrations(s, filter, each, arg, why);
+}
+
+pb_err store_get_batch(struct store *s, const struct pb_id *id, struct store_batch *out, struct pb_why *why)
+{
+    return s->ops->get_batch(s, id, out, why);
+}
+
+pb_err store_list_batches(struct store *s, const char *tenant, enum batch_state state,
+                          const struct pb_id *before, size_t limit,
+                          pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                          struct pb_why *why)
+{
+    return s->ops->list_batches(s, tenant, state, before, limit, each, arg, why);
+}
+
+void store_batch_fini(struct store_batch *b)
+{
+    free(b->body);
+    *b = (struct store_batch){0};
+}
+
+const char *batch_state_name(enum batch_state state)
+{
+    static const char *const names[] = {[BATCH_RUNNING] = "running",
+                                        [BATCH_PAUSED] = "paused",
+                                        [BATCH_DONE] = "done",
+                                        [BATCH_CANCELLED] = "cancelled"};
+    return (size_t)state < sizeof names / sizeof names[0] ? names[state] : NULL;
 }

@@ -14,7 +14,6 @@ struct store_ops {
     pb_err (*open)(const char *url, bool read_only, struct store **out, struct pb_why *why);
     void (*close)(struct store *s); /* never NULL */
     pb_err (*commit)(struct store *s, struct store_op *const *ops, size_t count, struct pb_why *why);
-    pb_err (*next_epoch)(struct store *s, uint32_t *out, struct pb_why *why);
     pb_err (*get_integration)(struct store *s, const struct pb_id *id, struct integration *out,
                               struct pb_why *why);
     pb_err (*find_name)(struct store *s, const char *tenant, const char *name, struct pb_id *out,
@@ -24,8 +23,17 @@ struct store_ops {
     pb_err (*list_integrations)(struct store *s, const struct store_filter *filter, const struct pb_id *after,
                                 size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                 void *arg, struct pb_why *why);
-    pb_err (*list_waiting)(struct store *s, const struct pb_id *after, size_t limit,
-                           pb_err (*each)(void *arg, const struct job *job), void *arg, struct pb_why *why);
+    pb_err (*list_jobs)(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
+                        size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
+                        struct pb_why *why);
+    pb_err (*count_integrations)(struct store *s, const struct store_filter *filter,
+                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                 struct pb_why *why);
+    pb_err (*get_batch)(struct store *s, const struct pb_id *id, struct store_batch *out, struct pb_why *why);
+    pb_err (*list_batches)(struct store *s, const char *tenant, enum batch_state state,
+                           const struct pb_id *before, size_t limit,
+                           pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                           struct pb_why *why);
     pb_err (*list_tokens)(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                           void *arg, struct pb_why *why);
 };

@@ -1,12 +1,13 @@
 /* The embedded store. One writer (the broker's journal), any number of readers; WAL with synchronous=FULL, so
- * a commit that returned is on the disk. Each operation of a commit runs in a savepoint of its own: what its
- * condition refuses is undone alone, and the commit goes on. */
-#include "common/clock.h"
+ * a commit that returned is on the disk. What the operations of a commit do is store_sqlite_writer.c's
+ * business. */
 #include "common/store_ops.h"
 #include "common/store_sqlite_rows.h"
+#include "common/store_sqlite_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +15,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION    1
-#define BUSY_MS           5000
-#define CHECKPOINT_PAGES  16384 /* of 4 KiB: 64 MiB of WAL */
-#define TOMBSTONE_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
+#define SCHEMA_VERSION   1
+#define BUSY_MS          5000
+#define CACHE_KIB        16384 /* the writer's: else a commit's scattered pages are written twice */
+#define CHECKPOINT_PAGES 16384 /* of 4 KiB: 64 MiB of WAL */
 
 /* Steps from one schema version to the next; user_version counts those that were taken. */
 static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE TABLE jobs (id BLOB PRIMARY KEY, kind INTEGER NOT NULL, state INTEGER NOT NULL, tenant TEXT NOT "
     "NULL,"
-    " type TEXT NOT NULL, idem TEXT, integration BLOB NOT NULL, attempts INTEGER NOT NULL, created_at "
-    "INTEGER NOT NULL,"
-    " finished_at INTEGER NOT NULL, result TEXT, payload BLOB) STRICT, WITHOUT ROWID;"
+    " type TEXT NOT NULL, idem TEXT, host TEXT NOT NULL, integration BLOB NOT NULL, priority INTEGER NOT "
+    "NULL,"
+    " attempts INTEGER NOT NULL, max_attempts INTEGER NOT NULL, crashes INTEGER NOT NULL,"
+    " cancel_asked INTEGER NOT NULL, created_at INTEGER NOT NULL, not_before INTEGER NOT NULL,"
+    " deadline INTEGER NOT NULL, finished_at INTEGER NOT NULL, result TEXT, code TEXT, payload BLOB)"
+    " STRICT, WITHOUT ROWID;"
     "CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;"
-    "CREATE INDEX jobs_waiting ON jobs (id) WHERE state = 1;"
+    "CREATE INDEX jobs_state ON jobs (state, id);"
+    "CREATE INDEX jobs_tenant ON jobs (tenant, state, id);"
+    "CREATE INDEX jobs_integration ON jobs (integration, id);"
+    "CREATE INDEX jobs_code ON jobs (tenant, code, id) WHERE code <> 'ok';"
+    "CREATE INDEX jobs_ended ON jobs (finished_at, id, state) WHERE state BETWEEN 2 AND 4;"
+    "CREATE INDEX jobs_dead ON jobs (finished_at, id, state) WHERE state = 5;"
     "CREATE TABLE integrations (id BLOB PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT "
     "NULL,"
     " status INTEGER NOT NULL, health INTEGER NOT NULL, box_version INTEGER NOT NULL, box_kid TEXT NOT NULL, "
@@ -41,8 +50,11 @@ static const char *const migrations[SCHEMA_VERSION] = {
     " fence INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE UNIQUE INDEX integrations_name ON integrations (tenant, name);"
     "CREATE INDEX integrations_type ON integrations (type, id);"
+    "CREATE TABLE batches (id BLOB PRIMARY KEY, state INTEGER NOT NULL, tenant TEXT NOT NULL,"
+    " created_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE tombstones (id BLOB PRIMARY KEY, fence INTEGER NOT NULL, deleted_at INTEGER NOT NULL) "
     "STRICT, WITHOUT ROWID;"
+    "CREATE INDEX tombstones_age ON tombstones (deleted_at);"
     "CREATE TABLE tokens (hash BLOB PRIMARY KEY, tenant TEXT NOT NULL, role TEXT NOT NULL, name TEXT NOT "
     "NULL,"
     " created_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
@@ -52,6 +64,7 @@ static const char *const migrations[SCHEMA_VERSION] = {
 struct sqlite {
     struct store base;
     struct rows rows;
+    struct writer writer;
     int lock_fd;
     char path[512];
 };
@@ -79,292 +92,24 @@ static pb_err db_fail(struct sqlite *s, struct pb_why *why)
     return pb_fail(why, PB_E_STORE, s->path, "%s%s", sqlite3_errmsg(s->rows.db), remedy);
 }
 
-/* -- operations: each gives its outcome in *verdict and returns SQLite's code, SQLITE_DONE when the store
- * itself is well -- */
-
-static int append_job(struct sqlite *s, struct store_op *op, pb_err *verdict)
-{
-    sqlite3_stmt *find = rows_take(&s->rows, SQL_FIND_IDEM), *insert = rows_take(&s->rows, SQL_INSERT_JOB);
-    if (!find || !insert)
-        return SQLITE_ERROR;
-    rows_bind_text(find, 1, op->job.tenant);
-    rows_bind_text(find, 2, op->job.idem[0] ? op->job.idem : NULL);
-    rows_bind_id(find, 3, &op->job.id);
-    int rc = sqlite3_step(find);
-    if (rc == SQLITE_ROW) {
-        rows_column_id(find, 0, &op->existing_job);
-        *verdict = PB_E_EXISTS;
-        rc = SQLITE_DONE;
-    } else if (rc == SQLITE_DONE) {
-        rows_bind_job(insert, &op->job);
-        rc = sqlite3_step(insert);
-        rows_give(insert);
-    }
-    rows_give(find);
-    return rc;
-}
-
-struct stored {
-    bool exists;
-    uint64_t fence;
-    int64_t generation;
-};
-
-static int look(struct sqlite *s, enum sql_statement which, const struct pb_id *id, struct stored *out)
-{
-    sqlite3_stmt *st = rows_take(&s->rows, which);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_id(st, 1, id);
-    int rc = sqlite3_step(st);
-    out->exists = rc == SQLITE_ROW;
-    out->fence = out->exists ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
-    out->generation = out->exists && which == SQL_FENCE_OF ? sqlite3_column_int64(st, 1) : 0;
-    rows_give(st);
-    return rc == SQLITE_ROW ? SQLITE_DONE : rc;
-}
-
-/* The condition of a change; *again is set when this very attempt has written already. */
-static pb_err judge(const struct store_change *c, const struct stored *doc, const struct stored *tomb,
-                    bool *again)
-{
-    *again = false;
-    if (tomb->exists) {
-        *again = c->kind == CHANGE_DELETE && tomb->fence == c->fence;
-        if (*again)
-            return PB_OK;
-        return c->kind != CHANGE_CREATE  ? PB_E_NOT_FOUND
-               : tomb->fence >= c->fence ? PB_E_CONFLICT
-                                         : PB_E_NOT_FOUND;
-    }
-    if (!doc->exists)
-        return c->kind == CHANGE_CREATE ? PB_OK : PB_E_NOT_FOUND;
-    if (doc->fence > c->fence)
-        return PB_E_CONFLICT;
-    *again = doc->fence == c->fence && c->kind != CHANGE_DELETE;
-    if (*again || c->kind == CHANGE_CREATE)
-        return PB_OK;
-    return doc->generation == c->if_generation ? PB_OK : PB_E_CONFLICT;
-}
-
-static int name_owner(struct sqlite *s, const struct integration *in, struct pb_id *owner, bool *taken)
-{
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_FIND_NAME);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_text(st, 1, in->tenant);
-    rows_bind_text(st, 2, in->name);
-    int rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW)
-        rows_column_id(st, 0, owner);
-    *taken = rc == SQLITE_ROW && !id_equal(owner, &in->id);
-    rows_give(st);
-    return rc == SQLITE_ROW ? SQLITE_DONE : rc;
-}
-
-static int put_integration(struct sqlite *s, const struct store_change *c, pb_err *verdict)
-{
-    struct pb_id owner;
-    bool taken = false;
-    int rc = name_owner(s, &c->doc, &owner, &taken);
-    if (rc != SQLITE_DONE || taken) {
-        *verdict = taken ? PB_E_EXISTS : *verdict;
-        return rc;
-    }
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_PUT_INTEGRATION);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_integration(st, &c->doc);
-    rows_bind_fence(st, 28, c->fence);
-    rc = sqlite3_step(st);
-    rows_give(st);
-    return rc;
-}
-
-static int with_id(struct sqlite *s, enum sql_statement which, const struct pb_id *id)
-{
-    sqlite3_stmt *st = rows_take(&s->rows, which);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_id(st, 1, id);
-    int rc = sqlite3_step(st);
-    rows_give(st);
-    return rc;
-}
-
-static int purge_tombstones(struct sqlite *s, int64_t now_ms)
-{
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_PURGE_TOMBSTONES);
-    if (!st)
-        return SQLITE_ERROR;
-    sqlite3_bind_int64(st, 1, now_ms - TOMBSTONE_KEEP_MS);
-    int rc = sqlite3_step(st);
-    rows_give(st);
-    return rc;
-}
-
-static int delete_integration(struct sqlite *s, const struct store_change *c)
-{
-    int64_t now_ms = clock_wall_ms();
-    int rc = with_id(s, SQL_DELETE_INTEGRATION, &c->doc.id);
-    if (rc != SQLITE_DONE || (rc = purge_tombstones(s, now_ms)) != SQLITE_DONE)
-        return rc;
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_PUT_TOMBSTONE);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_id(st, 1, &c->doc.id);
-    rows_bind_fence(st, 2, c->fence);
-    sqlite3_bind_int64(st, 3, now_ms);
-    rc = sqlite3_step(st);
-    rows_give(st);
-    return rc;
-}
-
-static int apply_change(struct sqlite *s, const struct store_change *c, pb_err *verdict)
-{
-    struct stored doc, tomb;
-    bool again;
-    if (c->kind == CHANGE_NONE)
-        return SQLITE_DONE;
-    int rc = look(s, SQL_FENCE_OF, &c->doc.id, &doc);
-    if (rc == SQLITE_DONE)
-        rc = look(s, SQL_TOMBSTONE_OF, &c->doc.id, &tomb);
-    if (rc != SQLITE_DONE)
-        return rc;
-    *verdict = judge(c, &doc, &tomb, &again);
-    if (*verdict || again)
-        return rc;
-    return c->kind == CHANGE_DELETE ? delete_integration(s, c) : put_integration(s, c, verdict);
-}
-
-/* An update that met no waiting job: was it done before (fine), or is the job unknown, or ended otherwise? */
-static int judge_repeat(struct sqlite *s, const struct store_op *op, enum job_state wanted, pb_err *verdict)
-{
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_JOB_STATE);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_id(st, 1, &op->job.id);
-    int rc = sqlite3_step(st);
-    if (rc == SQLITE_DONE)
-        *verdict = PB_E_NOT_FOUND;
-    else if (rc == SQLITE_ROW && sqlite3_column_int(st, 0) != (int)wanted)
-        *verdict = PB_E_CONFLICT;
-    rows_give(st);
-    return rc == SQLITE_ROW ? SQLITE_DONE : rc;
-}
-
-static int finish_job(struct sqlite *s, struct store_op *op, pb_err *verdict)
-{
-    int rc = apply_change(s, &op->change, verdict);
-    if (rc != SQLITE_DONE || *verdict)
-        return rc;
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_FINISH_JOB);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_id(st, 1, &op->job.id);
-    sqlite3_bind_int(st, 2, (int)op->job.state);
-    rows_bind_text(st, 3, op->job.result);
-    sqlite3_bind_int64(st, 4, op->job.finished_at_ms);
-    rc = sqlite3_step(st);
-    rows_give(st);
-    if (rc == SQLITE_DONE && sqlite3_changes(s->rows.db) == 0)
-        rc = judge_repeat(s, op, op->job.state, verdict);
-    return rc;
-}
-
-static int retry_job(struct sqlite *s, struct store_op *op, pb_err *verdict)
-{
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_RETRY_JOB);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_id(st, 1, &op->job.id);
-    sqlite3_bind_int64(st, 2, op->job.attempts);
-    int rc = sqlite3_step(st);
-    rows_give(st);
-    if (rc == SQLITE_DONE && sqlite3_changes(s->rows.db) == 0)
-        rc = judge_repeat(s, op, JOB_WAITING, verdict);
-    return rc;
-}
-
-static int add_token(struct sqlite *s, struct store_op *op, pb_err *verdict)
-{
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_INSERT_TOKEN);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_token(st, &op->token);
-    int rc = sqlite3_step(st);
-    rows_give(st);
-    if ((rc & 0xff) == SQLITE_CONSTRAINT) {
-        *verdict = PB_E_EXISTS;
-        rc = SQLITE_DONE;
-    }
-    return rc;
-}
-
-static int set_meta(struct sqlite *s, struct store_op *op, pb_err *verdict)
-{
-    (void)verdict;
-    sqlite3_stmt *st = rows_take(&s->rows, op->meta_value ? SQL_SET_META : SQL_UNSET_META);
-    if (!st)
-        return SQLITE_ERROR;
-    rows_bind_text(st, 1, op->meta_key);
-    if (op->meta_value)
-        rows_bind_text(st, 2, op->meta_value);
-    int rc = sqlite3_step(st);
-    rows_give(st);
-    return rc;
-}
-
-typedef int apply(struct sqlite *s, struct store_op *op, pb_err *verdict);
-
-static apply *const applies[] = {
-    [STORE_APPEND_JOB] = append_job, [STORE_FINISH_JOB] = finish_job, [STORE_RETRY_JOB] = retry_job,
-    [STORE_ADD_TOKEN] = add_token,   [STORE_SET_META] = set_meta,
-};
-
-static int apply_one(struct sqlite *s, struct store_op *op)
-{
-    op->outcome = PB_OK;
-    int rc = rows_run(&s->rows, SQL_SAVEPOINT);
-    if (rc == SQLITE_DONE)
-        rc = applies[op->kind](s, op, &op->outcome);
-    if (rc == SQLITE_DONE && op->outcome)
-        rc = rows_run(&s->rows, SQL_ROLLBACK_TO);
-    return rc == SQLITE_DONE ? rows_run(&s->rows, SQL_RELEASE) : rc;
-}
+/* -- writing -- */
 
 static pb_err commit_ops(struct store *base, struct store_op *const *ops, size_t count, struct pb_why *why)
 {
     struct sqlite *s = of(base);
     int rc = rows_run(&s->rows, SQL_BEGIN);
     for (size_t i = 0; i < count && rc == SQLITE_DONE; i++)
-        rc = apply_one(s, ops[i]);
+        rc = writer_apply(&s->writer, ops[i]);
     if (rc == SQLITE_DONE)
         rc = rows_run(&s->rows, SQL_COMMIT);
-    if (rc == SQLITE_DONE)
+    if (rc == SQLITE_DONE) {
+        writer_committed(&s->writer);
         return PB_OK;
+    }
     pb_err err = db_fail(s, why);
     if (!sqlite3_get_autocommit(s->rows.db))
         rows_run(&s->rows, SQL_ROLLBACK);
-    return err;
-}
-
-static pb_err next_epoch(struct store *base, uint32_t *out, struct pb_why *why)
-{
-    struct sqlite *s = of(base);
-    char *text = NULL, number[16];
-    pb_err err = base->ops->get_meta(base, "epoch", &text, why);
-    if (err && err != PB_E_NOT_FOUND)
-        return err;
-    unsigned long epoch = text ? strtoul(text, NULL, 10) + 1 : 1;
-    free(text);
-    if (epoch > INT32_MAX)
-        return pb_fail(why, PB_E_LIMIT, s->path, "the epoch has come to its end");
-    snprintf(number, sizeof number, "%lu", epoch);
-    struct store_op op = {.kind = STORE_SET_META, .meta_key = "epoch", .meta_value = number}, *ops[] = {&op};
-    err = commit_ops(base, ops, 1, why);
-    if (!err)
-        *out = (uint32_t)epoch;
+    writer_undone(&s->writer, ops, count);
     return err;
 }
 
@@ -440,16 +185,13 @@ static pb_err list_integrations(struct store *base, const struct store_filter *f
                                 void *arg, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_INTEGRATIONS);
+    bool of_type = f->type && f->type[0];
+    sqlite3_stmt *st = rows_take(&s->rows, of_type ? SQL_LIST_OF_TYPE : SQL_LIST_INTEGRATIONS);
     if (!st)
         return db_fail(s, why);
     rows_bind_id(st, 1, after);
-    rows_bind_text(st, 2, f->tenant);
-    rows_bind_text(st, 3, f->type);
-    sqlite3_bind_int(st, 4, (int)f->status);
-    sqlite3_bind_int(st, 5, (int)f->health);
-    rows_bind_text(st, 6, f->text);
-    sqlite3_bind_int64(st, 7, (sqlite3_int64)limit);
+    rows_bind_integration_filter(st, f);
+    sqlite3_bind_int64(st, 9, (sqlite3_int64)limit);
     pb_err err = PB_OK;
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -462,15 +204,75 @@ static pb_err list_integrations(struct store *base, const struct store_filter *f
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
 }
 
-static pb_err list_waiting(struct store *base, const struct pb_id *after, size_t limit,
-                           pb_err (*each)(void *arg, const struct job *job), void *arg, struct pb_why *why)
+static pb_err count_integrations(struct store *base, const struct store_filter *f,
+                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                 struct pb_why *why)
 {
+    static const struct pb_id first = {{0}};
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_WAITING);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_COUNT_INTEGRATIONS);
     if (!st)
         return db_fail(s, why);
-    rows_bind_id(st, 1, after);
-    sqlite3_bind_int64(st, 2, (sqlite3_int64)limit);
+    rows_bind_id(st, 1, &first);
+    rows_bind_integration_filter(st, f);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        err = each(arg, (const char *)sqlite3_column_text(st, 0), (uint64_t)sqlite3_column_int64(st, 1));
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
+static pb_err get_batch(struct store *base, const struct pb_id *id, struct store_batch *out,
+                        struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_GET_BATCH);
+    if (!st)
+        return db_fail(s, why);
+    rows_bind_id(st, 1, id);
+    pb_err err = one_row(s, sqlite3_step(st), why);
+    if (!err)
+        rows_read_batch(st, out);
+    rows_give(st);
+    return err;
+}
+
+static pb_err list_batches(struct store *base, const char *tenant, enum batch_state state,
+                           const struct pb_id *before, size_t limit,
+                           pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                           struct pb_why *why)
+{
+    static const struct pb_id last = {
+        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_BATCHES);
+    if (!st)
+        return db_fail(s, why);
+    rows_bind_id(st, 1, id_is_nil(before) ? &last : before);
+    rows_bind_filter(st, 2, tenant);
+    sqlite3_bind_int(st, 3, (int)state);
+    sqlite3_bind_int64(st, 4, (sqlite3_int64)limit);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct store_batch batch;
+        rows_read_batch(st, &batch);
+        err = each(arg, &batch);
+        store_batch_fini(&batch);
+    }
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
+static pb_err list_jobs(struct store *base, const struct store_job_filter *filter, const struct pb_id *after,
+                        size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
+                        struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take_jobs(&s->rows, filter, after, limit);
+    if (!st)
+        return db_fail(s, why);
     pb_err err = PB_OK;
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -586,8 +388,9 @@ static pb_err open_db(struct sqlite *s, bool read_only, struct pb_why *why)
         char pragmas[256];
         snprintf(pragmas, sizeof pragmas,
                  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %d; "
-                 "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;" /* what is erased is gone */,
-                 CHECKPOINT_PAGES);
+                 "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;" /* what is erased is gone */
+                 "PRAGMA cache_size = -%d",
+                 CHECKPOINT_PAGES, CACHE_KIB);
         ok = exec(s, pragmas);
     }
     umask(mask);
@@ -607,12 +410,22 @@ static void close_store(struct store *base)
     free(s);
 }
 
+/* Counting every allocation under a lock costs a tenth of a write, and nobody asks for the counts. It can be
+ * said only before SQLite's first use; afterwards it is refused, and does no harm. */
+static void tune_sqlite(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static pb_err open_store(const char *url, bool read_only, struct store **out, struct pb_why *why)
 {
+    static pthread_once_t tuned = PTHREAD_ONCE_INIT;
     struct sqlite *s = calloc(1, sizeof *s);
     if (!s)
         return PB_E_MEMORY;
+    pthread_once(&tuned, tune_sqlite);
     s->lock_fd = -1;
+    s->writer.rows = &s->rows;
     pb_err err = PB_OK;
     if (snprintf(s->path, sizeof s->path, "%s", url + strlen(store_sqlite_ops.scheme)) >= (int)sizeof s->path)
         err = pb_fail(why, PB_E_LIMIT, "--store", "the file's path is too long");
@@ -633,12 +446,14 @@ const struct store_ops store_sqlite_ops = {
     .open = open_store,
     .close = close_store,
     .commit = commit_ops,
-    .next_epoch = next_epoch,
     .get_integration = get_integration,
     .find_name = find_name,
     .get_job = get_job,
     .get_meta = get_meta,
     .list_integrations = list_integrations,
-    .list_waiting = list_waiting,
+    .count_integrations = count_integrations,
+    .get_batch = get_batch,
+    .list_batches = list_batches,
+    .list_jobs = list_jobs,
     .list_tokens = list_tokens,
 };

@@ -9,20 +9,32 @@
 
 #include <sqlite3.h>
 
+/* A list of jobs walks one index, which the filters decide, forwards or _BACK. */
+#define SQL_JOBS_BY(name) SQL_JOBS_BY_##name, SQL_JOBS_BY_##name##_BACK
+
 enum sql_statement {
     SQL_BEGIN,
     SQL_COMMIT,
     SQL_ROLLBACK,
-    SQL_SAVEPOINT,
-    SQL_RELEASE,
-    SQL_ROLLBACK_TO,
     SQL_INSERT_JOB,
-    SQL_FIND_IDEM,
+    SQL_FIND_JOB,
     SQL_FINISH_JOB,
     SQL_RETRY_JOB,
+    SQL_MARK_JOB,
+    SQL_REVIVE_JOB,
     SQL_JOB_STATE,
     SQL_GET_JOB,
-    SQL_LIST_WAITING,
+    SQL_JOBS_BY(ID),
+    SQL_JOBS_BY(STATE),
+    SQL_JOBS_BY(TENANT),
+    SQL_JOBS_BY(TENANT_STATE),
+    SQL_JOBS_BY(INTEGRATION),
+    SQL_JOBS_BY(CODE),
+    SQL_COUNT_ENDED,
+    SQL_COUNT_DEAD,
+    SQL_OLDEST_ENDED,
+    SQL_OLDEST_DEAD,
+    SQL_DELETE_JOB,
     SQL_FENCE_OF,
     SQL_TOMBSTONE_OF,
     SQL_PUT_INTEGRATION,
@@ -32,11 +44,17 @@ enum sql_statement {
     SQL_GET_INTEGRATION,
     SQL_FIND_NAME,
     SQL_LIST_INTEGRATIONS,
+    SQL_LIST_OF_TYPE,
+    SQL_COUNT_INTEGRATIONS,
+    SQL_PUT_BATCH,
+    SQL_GET_BATCH,
+    SQL_LIST_BATCHES,
     SQL_INSERT_TOKEN,
     SQL_LIST_TOKENS,
     SQL_SET_META,
     SQL_UNSET_META,
     SQL_GET_META,
+    SQL_RAISE_EPOCH,
     SQL_STATEMENTS,
 };
 
@@ -55,7 +73,8 @@ int rows_run(struct rows *r, enum sql_statement which);
 
 /* What is bound is lent until rows_give(). Parameters count from 1, columns from 0, as in SQLite. */
 void rows_bind_id(sqlite3_stmt *st, int i, const struct pb_id *id);
-void rows_bind_text(sqlite3_stmt *st, int i, const char *text); /* NULL binds NULL */
+void rows_bind_text(sqlite3_stmt *st, int i, const char *text);   /* NULL binds NULL */
+void rows_bind_filter(sqlite3_stmt *st, int i, const char *text); /* NULL or empty binds NULL: matches all */
 void rows_bind_fence(sqlite3_stmt *st, int i, uint64_t fence);
 void rows_column_id(sqlite3_stmt *st, int i, struct pb_id *out);
 char *rows_column_text(sqlite3_stmt *st, int i); /* malloc'ed; NULL for NULL */
@@ -63,9 +82,17 @@ char *rows_column_text(sqlite3_stmt *st, int i); /* malloc'ed; NULL for NULL */
 /* Whole rows. What is read is the caller's (job_fini, integration_fini). */
 void rows_bind_job(sqlite3_stmt *st, const struct job *j);
 void rows_read_job(sqlite3_stmt *st, struct job *out);
+/* The statement for a page of jobs, bound; to be given back as any other. after is lent, too. */
+sqlite3_stmt *rows_take_jobs(struct rows *r, const struct store_job_filter *filter, const struct pb_id *after,
+                             size_t limit);
 void rows_bind_integration(sqlite3_stmt *st, const struct integration *in);
 void rows_read_integration(sqlite3_stmt *st, struct integration *out);
 void rows_bind_token(sqlite3_stmt *st, const struct store_token *t);
 void rows_read_token(sqlite3_stmt *st, struct store_token *out);
+
+/* Parameters 2 to 8 of the statements that select integrations. */
+void rows_bind_integration_filter(sqlite3_stmt *st, const struct store_filter *f);
+void rows_bind_batch(sqlite3_stmt *st, const struct store_batch *b);
+void rows_read_batch(sqlite3_stmt *st, struct store_batch *out);
 
 #endif

@@ -179,7 +179,7 @@ static void put_attempt(msgpack_packer *pk, const struct wire_attempt *a)
 pb_err wire_pack_jobs(const struct wire_jobs *m, struct buf *out)
 {
     msgpack_packer pk;
-    start(&pk, out, WIRE_JOBS, 4);
+    start(&pk, out, WIRE_JOBS, 4 + (size_t)(m->stop_count > 0) + m->drain + m->has_sent);
     message_put_text(&pk, "attempts");
     msgpack_pack_array(&pk, m->attempt_count);
     for (size_t i = 0; i < m->attempt_count; i++)
@@ -187,6 +187,12 @@ pb_err wire_pack_jobs(const struct wire_jobs *m, struct buf *out)
     put_fences(&pk, "settled", m->settled, m->settled_count);
     put_fences(&pk, "cancel", m->cancel, m->cancel_count);
     put_flag(&pk, "list", m->list);
+    if (m->stop_count) /* what is rare is left out when there is none of it */
+        put_fences(&pk, "stop", m->stop, m->stop_count);
+    if (m->drain)
+        put_flag(&pk, "drain", true);
+    if (m->has_sent)
+        put_u64(&pk, "sent", m->sent);
     return end(out);
 }
 
@@ -396,14 +402,19 @@ static bool read_joined(const msgpack_object *b, struct wire_message *m)
 static bool read_jobs(const msgpack_object *b, struct wire_message *m)
 {
     struct wire_jobs *j = &m->jobs;
+    j->has_sent = message_get(b, "sent");
     message_bool(message_get(b, "list"), &j->list);
+    message_bool(message_get(b, "drain"), &j->drain);
     return b->type == MSGPACK_OBJECT_MAP &&
            get_list(message_get(b, "attempts"), LIMIT_BATCH_ENTRIES, sizeof *j->attempts, read_attempt,
                     (void **)&j->attempts, &j->attempt_count) &&
            get_list(message_get(b, "settled"), LIMIT_BATCH_ENTRIES, sizeof *j->settled, read_fence,
                     (void **)&j->settled, &j->settled_count) &&
            get_list(message_get(b, "cancel"), LIMIT_BATCH_ENTRIES, sizeof *j->cancel, read_fence,
-                    (void **)&j->cancel, &j->cancel_count);
+                    (void **)&j->cancel, &j->cancel_count) &&
+           get_list(message_get(b, "stop"), LIMIT_BATCH_ENTRIES, sizeof *j->stop, read_fence,
+                    (void **)&j->stop, &j->stop_count) &&
+           (!j->has_sent || message_u64(message_get(b, "sent"), UINT64_MAX, &j->sent));
 }
 
 static bool read_report(const msgpack_object *b, struct wire_message *m)
@@ -473,6 +484,7 @@ void wire_fini(struct wire_message *m)
         free(m->jobs.attempts);
         free(m->jobs.settled);
         free(m->jobs.cancel);
+        free(m->jobs.stop);
     } else if (m->kind == WIRE_REPORT) {
         free(m->report.outcomes);
         free(m->report.list);

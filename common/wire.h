@@ -95,15 +95,19 @@ struct wire_attempt {
     struct pb_id integration;
     struct wire_text type;
     uint32_t flags;
-    struct wire_bytes payload; /* setup: wire_setup; validate, delete: the packed integration */
+    /* setup, test: wire_setup; validate, delete: the packed integration; ping: anything */
+    struct wire_bytes payload;
 };
 /* One message of the broker to a worker; each part may be empty, and an altogether empty one is a ping. */
 struct wire_jobs {
     struct wire_attempt *attempts;
     size_t attempt_count;
-    uint64_t *settled, *cancel; /* fences */
-    size_t settled_count, cancel_count;
-    bool list; /* send the list of what is held with the next report */
+    uint64_t *settled, *cancel, *stop; /* fences */
+    size_t settled_count, cancel_count, stop_count;
+    bool list;     /* send the list of what is held with the next report */
+    bool drain;    /* leave, as if told by a signal */
+    bool has_sent; /* the answer to a worker that drains: */
+    uint64_t sent; /* attempts that went out in this session, ever; no more will */
 };
 
 struct wire_change {
@@ -134,9 +138,9 @@ struct wire_report {
     bool has_list;
 };
 
-/* A setup's payload. */
+/* A setup's payload, and a test's. */
 struct wire_setup {
-    struct wire_text name;
+    struct wire_text name; /* of a test it may be empty */
     struct wire_bytes sealed;
 };
 pb_err wire_pack_setup(const struct wire_setup *s, struct buf *out) PB_CHECKED;

@@ -67,8 +67,14 @@ struct link {
     struct held *held;
     uint32_t running, unsettled, unsent;
     uint64_t running_sum, received;
+    uint64_t told_received;  /* with the last report, */
+    uint32_t told_free;      /* as the credit there */
     struct buf unsent_frame; /* a sealed report that the pipe had no room for */
-    bool list_asked, draining, refusal_logged;
+    bool list_asked, refusal_logged;
+    bool draining;
+    uint64_t drain_ms; /* since when */
+    bool sent_told; /* the broker has answered in this session that it sends no more, and how many it sent */
+    uint64_t sent;
 };
 
 /* -- sockets and descriptors -- */
@@ -111,6 +117,8 @@ static void close_session(struct link *l)
     if (l->jobs_open) {
         unwatch_socket(l, l->jobs, NNG_OPT_RECVFD);
         atomic_store(&l->jobs_id, 0);
+        /* its pipe may go when l has gone: in limbo, and at the end of the process */
+        (void)nng_pipe_notify(l->jobs, NNG_PIPE_EV_REM_POST, NULL, NULL);
         limbo_add(&l->limbo, l->jobs, l->now_ms + 2 * (uint64_t)l->beat_ms); /* pings come with each beat */
         l->jobs_open = false;
     }
@@ -328,7 +336,9 @@ static void start_session(struct link *l, const struct wire_joined *j)
     watch_socket(l, l->jobs, NNG_OPT_RECVFD);
     l->state = JOINED;
     l->tries = 0;
-    l->received = 0;
+    l->received = l->told_received = 0;
+    l->told_free = 0;
+    l->sent_told = false;
     l->refusal_logged = false;
     l->heard_ms = l->now_ms;
     l->sent_ms = 0;
@@ -405,6 +415,13 @@ static void drop(struct link *l, struct held *h)
     free(h);
 }
 
+/* An outcome that the link gives by itself. */
+static void end_unasked(struct link *l, const struct held *h, enum job_outcome outcome)
+{
+    struct wire_outcome o = {.job = h->job, .fence = h->fence, .outcome = outcome};
+    link_outcome(l, &o);
+}
+
 static void take_attempt(struct link *l, const struct wire_attempt *a)
 {
     l->received++;
@@ -418,7 +435,20 @@ static void take_attempt(struct link *l, const struct wire_attempt *a)
     HASH_ADD(hh, l->held, fence, sizeof h->fence, h);
     l->running++;
     l->running_sum += h->fence;
-    l->events.attempt(l->arg, a);
+    if (l->draining) /* it was on its way; another worker begins it sooner than this one could end it */
+        end_unasked(l, h, OUTCOME_RETURNED);
+    else
+        l->events.attempt(l->arg, a);
+}
+
+/* What has finished has an outcome that is reported anyway. */
+static void take_stop(struct link *l, uint64_t fence)
+{
+    struct held *h = find(l, fence);
+    if (!h || h->finished)
+        return;
+    l->events.cancel(l->arg, fence);
+    end_unasked(l, h, OUTCOME_CANCELLED);
 }
 
 static void take_cancel(struct link *l, uint64_t fence)
@@ -431,8 +461,11 @@ static void take_cancel(struct link *l, uint64_t fence)
     drop(l, h);
 }
 
+/* Attempts first: what follows may speak of them. */
 static void take_jobs(struct link *l, const struct wire_jobs *jobs)
 {
+    for (size_t i = 0; i < jobs->attempt_count; i++)
+        take_attempt(l, &jobs->attempts[i]);
     for (size_t i = 0; i < jobs->settled_count; i++) {
         struct held *h = find(l, jobs->settled[i]);
         if (h && h->finished)
@@ -440,9 +473,13 @@ static void take_jobs(struct link *l, const struct wire_jobs *jobs)
     }
     for (size_t i = 0; i < jobs->cancel_count; i++)
         take_cancel(l, jobs->cancel[i]);
-    for (size_t i = 0; i < jobs->attempt_count; i++)
-        take_attempt(l, &jobs->attempts[i]);
+    for (size_t i = 0; i < jobs->stop_count; i++)
+        take_stop(l, jobs->stop[i]);
     l->list_asked = l->list_asked || jobs->list;
+    l->sent_told = l->sent_told || jobs->has_sent;
+    l->sent = jobs->has_sent ? jobs->sent : l->sent;
+    if (jobs->drain)
+        link_drain(l);
 }
 
 static void on_jobs_message(struct link *l, const uint8_t *bytes, size_t len)
@@ -497,6 +534,14 @@ static uint32_t free_slots(const struct link *l)
 {
     bool blocked = l->draining || l->unsettled >= UNSETTLED_FACTOR * l->settings.capacity;
     return blocked || l->running >= l->settings.capacity ? 0 : l->settings.capacity - l->running;
+}
+
+/* Does the broker think that there is much less room here than there is? It would wait for the next beat. */
+static bool has_room_untold(const struct link *l)
+{
+    uint64_t since = l->received - l->told_received;
+    uint32_t known = since < l->told_free ? l->told_free - (uint32_t)since : 0, free = free_slots(l);
+    return free > known && (known == 0 || free - known >= l->settings.capacity / 2);
 }
 
 static size_t outcome_bytes(const struct wire_outcome *o)
@@ -562,6 +607,8 @@ static pb_err seal_report(struct link *l)
     struct wire_report r = {
         .received = l->received, .free = free_slots(l), .draining = l->draining, .outcomes = outcomes};
     struct buf plain;
+    l->told_free = r.free;
+    l->told_received = r.received;
     r.outcome_count = gather(l, outcomes);
     mark_sent(l, outcomes, r.outcome_count);
     count_running(l, &r);
@@ -583,7 +630,7 @@ static void send_reports(struct link *l)
 {
     bool beat = l->now_ms >= l->sent_ms + l->beat_ms;
     pb_err err = PB_OK;
-    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat)) {
+    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat || has_room_untold(l))) {
         if (!l->unsent_frame.len)
             err = seal_report(l);
         if (!err)
@@ -678,13 +725,30 @@ void link_outcome(struct link *l, const struct wire_outcome *outcome)
 
 void link_drain(struct link *l)
 {
+    if (l->draining)
+        return;
     l->draining = true;
+    l->drain_ms = l->now_ms;
     l->sent_ms = 0; /* say it with the next tick */
+    log_line(l->log, LOG_INFO, "draining: no new work, what runs is finished", NULL);
+}
+
+bool link_is_draining(const struct link *l)
+{
+    return l->draining;
+}
+
+/* Before the broker has heard that this worker drains it may have sent more. It answers with how many it sent
+ * in all; one that never answers is waited for no longer than a lease. */
+static bool may_more_come(const struct link *l)
+{
+    bool has_all = l->sent_told && l->received >= l->sent;
+    return l->state == JOINED && !has_all && l->now_ms < l->drain_ms + l->lease_ms;
 }
 
 bool link_is_drained(const struct link *l)
 {
-    return l->draining && !l->held;
+    return l->draining && !l->held && !may_more_come(l);
 }
 
 bool link_has_joined(const struct link *l)

@@ -26,7 +26,8 @@ struct link_settings {
 struct link_events {
     /* Lent for the call. The answer is link_outcome() with its fence, sooner or later. */
     void (*attempt)(void *arg, const struct wire_attempt *attempt);
-    /* The attempt is no longer this worker's: stop it, no outcome is wanted. */
+    /* Stop the attempt; the runner's outcome is not wanted: it is no longer this worker's, or the link
+     * reports it as cancelled by itself. */
     void (*cancel)(void *arg, uint64_t fence);
 };
 
@@ -45,8 +46,10 @@ uint64_t link_tick(struct link *l, uint64_t now_ms);
  * ignored. */
 void link_outcome(struct link *l, const struct wire_outcome *outcome);
 
-/* Takes no more work. link_is_drained(): nothing runs and everything is settled. */
+/* Takes no more work; also the broker can ask for it. Attempts that were on their way are handed back as they
+ * come. link_is_drained(): all that was ever sent has come, nothing runs and everything is settled. */
 void link_drain(struct link *l);
+bool link_is_draining(const struct link *l);
 bool link_is_drained(const struct link *l);
 bool link_has_joined(const struct link *l);
 

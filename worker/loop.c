@@ -17,7 +17,6 @@
 struct loop {
     struct link *link;
     struct transfer *transfer;
-    const struct log *log;
     int epoll_fd, signal_fd;
     unsigned signals;
     uint64_t drain_until_ms;
@@ -27,18 +26,18 @@ static void take_signals(struct loop *l, uint64_t now_ms)
 {
     struct signalfd_siginfo info;
     while (read(l->signal_fd, &info, sizeof info) == sizeof info)
-        if (l->signals++ == 0) {
-            l->drain_until_ms = now_ms + DRAIN_AT_MOST_MS;
-            link_drain(l->link);
-            log_line(l->log, LOG_INFO, "draining: no new work, what runs is finished", NULL);
-        }
+        l->signals++;
+    if (l->signals)
+        link_drain(l->link);
+    if (link_is_draining(l->link) && !l->drain_until_ms) /* or the broker asked for it */
+        l->drain_until_ms = now_ms + DRAIN_AT_MOST_MS;
 }
 
 /* Nothing left to do, told twice, or out of patience. A worker that has no broker has no one to settle with.
  */
 static bool is_over(const struct loop *l, uint64_t now_ms)
 {
-    if (l->signals == 0)
+    if (!link_is_draining(l->link))
         return false;
     return l->signals > 1 || link_is_drained(l->link) || now_ms >= l->drain_until_ms;
 }
@@ -57,8 +56,8 @@ static void turns(struct loop *l)
     while (!is_over(l, now_ms)) {
         wait(l, link_tick(l->link, now_ms));
         now_ms = clock_mono_ms();
-        take_signals(l, now_ms);
         link_turn(l->link, now_ms);
+        take_signals(l, now_ms);
         transfer_turn(l->transfer);
     }
 }
@@ -69,9 +68,9 @@ static pb_err watch(const struct loop *l, int fd)
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? PB_OK : PB_E_IO;
 }
 
-pb_err loop_run(struct link *link, struct transfer *transfer, const struct log *log, struct pb_why *why)
+pb_err loop_run(struct link *link, struct transfer *transfer, struct pb_why *why)
 {
-    struct loop l = {.link = link, .transfer = transfer, .log = log};
+    struct loop l = {.link = link, .transfer = transfer};
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

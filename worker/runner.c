@@ -174,14 +174,22 @@ static void finish_validate(struct run *run, const struct result *result)
     tell(run, err ? OUTCOME_RETRY : OUTCOME_DONE, err ? CHANGE_NONE : CHANGE_REPLACE, result);
 }
 
+/* Whatever the answer is, it was asked for and nothing more. */
+static void finish_test(struct run *run, const struct result *result)
+{
+    tell(run, OUTCOME_DONE, CHANGE_NONE, result);
+}
+
+typedef void finisher(struct run *run, const struct result *result);
+
+static finisher *const finishers[] = {
+    [JOB_SETUP] = finish_setup, [JOB_VALIDATE] = finish_validate, [JOB_TEST] = finish_test};
+
 static void finish(struct run *run, const struct result *result)
 {
     struct result r = *result;
     r.attempt = run->attempt;
-    if (run->kind == JOB_SETUP)
-        finish_setup(run, &r);
-    else
-        finish_validate(run, &r);
+    finishers[run->kind](run, &r);
 }
 
 static void on_tested(void *arg, const struct result *result)
@@ -257,7 +265,8 @@ static void cannot_open(struct run *run, pb_err err)
     finish(run, &r);
 }
 
-static void start_setup(struct run *run, const struct wire_attempt *a)
+/* A setup, or a test that stores nothing: the credentials are new, and come sealed. */
+static void start_sealed(struct run *run, const struct wire_attempt *a)
 {
     struct wire_setup setup;
     struct result r = {0};
@@ -303,10 +312,18 @@ static void start_delete(struct run *run, const struct wire_attempt *a)
     tell(run, err ? OUTCOME_RETRY : OUTCOME_DONE, err ? CHANGE_NONE : CHANGE_DELETE, NULL);
 }
 
-typedef void start(struct run *run, const struct wire_attempt *a);
+static void start_ping(struct run *run, const struct wire_attempt *a)
+{
+    (void)a;
+    tell(run, OUTCOME_DONE, CHANGE_NONE, NULL);
+}
 
-static start *const starts[] = {
-    [JOB_SETUP] = start_setup, [JOB_VALIDATE] = start_validate, [JOB_DELETE] = start_delete};
+typedef void starter(struct run *run, const struct wire_attempt *a);
+
+static starter *const starts[] = {
+    [JOB_SETUP] = start_sealed, [JOB_VALIDATE] = start_validate, [JOB_DELETE] = start_delete,
+    [JOB_TEST] = start_sealed,  [JOB_PING] = start_ping,
+};
 
 void runner_start(struct runner *r, const struct wire_attempt *a)
 {

@@ -203,8 +203,10 @@ int suite_run(const struct suite_subject *subject)
     if (sodium_init() < 0)
         return 1;
     count = add_part(tests, count, &suite_jobs, &s);
+    count = add_part(tests, count, &suite_ends, &s);
     count = add_part(tests, count, &suite_changes, &s);
     count = add_part(tests, count, &suite_reads, &s);
+    count = add_part(tests, count, &suite_lists, &s);
     assert_true(count + subject->own_count <= TESTS_MAX);
     for (size_t i = 0; i < subject->own_count; i++)
         tests[count++] = subject->own[i];

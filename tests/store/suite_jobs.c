@@ -18,6 +18,13 @@ static void store_keeps_every_field_of_a_job(void **state)
     struct job job = suite_job(1, "acme", "key/1 \xc3\xa9");
     job.kind = JOB_DELETE;
     job.attempts = UINT32_MAX;
+    job.max_attempts = 5;
+    job.crashes = 1;
+    job.priority = PRIORITY_HIGH;
+    job.cancel_asked = true;
+    job.not_before_ms = 7;
+    job.deadline_ms = INT64_MAX;
+    snprintf(job.host, sizeof job.host, "api.stripe.com");
     assert_int_equal(suite_append(state, &job), PB_OK);
     struct job back = get(state, 1);
     assert_true(id_equal(&back.id, &job.id));
@@ -28,6 +35,13 @@ static void store_keeps_every_field_of_a_job(void **state)
     assert_string_equal(back.idem, "key/1 \xc3\xa9");
     assert_true(id_equal(&back.integration, &job.integration));
     assert_int_equal(back.attempts, UINT32_MAX);
+    assert_int_equal(back.max_attempts, 5);
+    assert_int_equal(back.crashes, 1);
+    assert_int_equal(back.priority, PRIORITY_HIGH);
+    assert_true(back.cancel_asked);
+    assert_int_equal(back.not_before_ms, 7);
+    assert_int_equal(back.deadline_ms, INT64_MAX);
+    assert_string_equal(back.host, "api.stripe.com");
     assert_int_equal(back.created_at_ms, 1000);
     assert_int_equal(back.finished_at_ms, 0);
     assert_int_equal(back.payload_len, job.payload_len);
@@ -42,6 +56,7 @@ static void store_keeps_a_job_with_the_longest_texts_and_no_payload(void **state
     memset(job.tenant, 't', LIMIT_TENANT_CHARS);
     memset(job.type, 'y', LIMIT_TYPE_CHARS);
     memset(job.idem, 'i', LIMIT_IDEM_CHARS);
+    memset(job.host, 'h', LIMIT_HOST_CHARS);
     job.payload = NULL;
     job.payload_len = 0;
     assert_int_equal(suite_append(state, &job), PB_OK);
@@ -49,6 +64,7 @@ static void store_keeps_a_job_with_the_longest_texts_and_no_payload(void **state
     assert_string_equal(back.tenant, job.tenant);
     assert_string_equal(back.type, job.type);
     assert_string_equal(back.idem, job.idem);
+    assert_string_equal(back.host, job.host);
     assert_null(back.payload);
     assert_int_equal(back.payload_len, 0);
     job_fini(&back);
@@ -172,26 +188,6 @@ static void store_finish_again_is_done_only_in_the_same_state(void **state)
     struct job back = get(state, 1);
     assert_int_equal(back.state, JOB_DONE);
     assert_int_equal(back.finished_at_ms, 77); /* the first one counts */
-    job_fini(&back);
-}
-
-static void store_retry_counts_attempts_of_waiting_jobs_only(void **state)
-{
-    struct job job = suite_job(1, "acme", "");
-    struct store_op retry = {.kind = STORE_RETRY_JOB, .job = {.id = suite_id(1), .attempts = 3}};
-    assert_int_equal(suite_append(state, &job), PB_OK);
-    assert_int_equal(suite_commit(state, &retry), PB_OK);
-    assert_int_equal(suite_commit(state, &retry), PB_OK);
-    struct job back = get(state, 1);
-    assert_int_equal(back.attempts, 3);
-    assert_int_equal(back.state, JOB_WAITING);
-    assert_int_equal(back.payload_len, job.payload_len);
-    job_fini(&back);
-    assert_int_equal(suite_finish(state, 1, JOB_DONE), PB_OK);
-    retry.job.attempts = 4;
-    assert_int_equal(suite_commit(state, &retry), PB_E_CONFLICT);
-    back = get(state, 1);
-    assert_int_equal(back.attempts, 3);
     job_fini(&back);
 }
 
@@ -322,6 +318,23 @@ static void store_epoch_begins_with_one_and_only_rises(void **state)
     }
 }
 
+static void store_epoch_is_raised_within_a_commit(void **state)
+{
+    struct pb_why why = {0};
+    uint32_t epoch = 0;
+    assert_int_equal(store_next_epoch(suite_store(state), &epoch, &why), PB_OK);
+    struct store_op first = {.kind = STORE_RAISE_EPOCH}, meta = {.kind = STORE_SET_META, .meta_key = "k"};
+    struct store_op second = first, *ops[] = {&first, &meta, &second};
+    meta.meta_value = "v";
+    suite_commit_all(state, ops, 3);
+    assert_int_equal(first.outcome, PB_OK);
+    assert_int_equal(first.epoch, 2);
+    assert_int_equal(second.epoch, 3);
+    suite_reopen(state);
+    assert_int_equal(store_next_epoch(suite_store(state), &epoch, &why), PB_OK);
+    assert_int_equal(epoch, 4);
+}
+
 /* -- tokens -- */
 
 struct tokens {
@@ -393,13 +406,13 @@ static const struct suite_test tests[] = {
     SUITE_TEST(store_append_knows_a_key_of_the_same_commit),
     SUITE_TEST(store_finish_keeps_the_result_and_erases_the_payload),
     SUITE_TEST(store_finish_again_is_done_only_in_the_same_state),
-    SUITE_TEST(store_retry_counts_attempts_of_waiting_jobs_only),
     SUITE_TEST(store_commit_leaves_out_only_what_its_condition_refuses),
     SUITE_TEST(store_commit_runs_operations_in_order),
     SUITE_TEST(store_commit_of_nothing_is_fine),
     SUITE_TEST(store_commit_takes_as_many_operations_as_a_commit_may_have),
     SUITE_TEST(store_meta_is_set_replaced_and_removed),
     SUITE_TEST(store_epoch_begins_with_one_and_only_rises),
+    SUITE_TEST(store_epoch_is_raised_within_a_commit),
     SUITE_TEST(store_tokens_are_listed_with_every_field),
     SUITE_TEST(store_token_exists_by_its_hash),
 };

@@ -33,7 +33,7 @@ struct suite_part {
     const struct suite_test *tests;
     size_t count;
 };
-extern const struct suite_part suite_jobs, suite_changes, suite_reads;
+extern const struct suite_part suite_jobs, suite_ends, suite_changes, suite_reads, suite_lists;
 
 struct store *suite_store(void **state);
 void suite_reopen(void **state); /* closes the store and opens it again */

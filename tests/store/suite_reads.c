@@ -21,17 +21,6 @@ static pb_err take_integration(void *arg, const struct integration *in)
     return PB_OK;
 }
 
-static pb_err take_job(void *arg, const struct job *job)
-{
-    struct seen *s = arg;
-    if (s->count == s->most)
-        return PB_E_BUSY;
-    assert_int_equal(job->state, JOB_WAITING);
-    assert_null(job->payload);
-    s->ids[s->count++] = job->id;
-    return PB_OK;
-}
-
 static struct seen list(void **state, const struct store_filter *filter)
 {
     struct seen s = {.most = SEEN_MAX};
@@ -96,6 +85,8 @@ static void store_list_filters_by_each_field(void **state)
     struct store_filter degraded = {.health = HEALTH_DEGRADED}, unknown = {.health = HEALTH_UNKNOWN};
     struct store_filter both = {
         .tenant = "acme", .type = "stripe", .status = STATUS_ACTIVE, .health = HEALTH_OK};
+    struct store_filter empty = {.tenant = "", .type = ""};
+    EXPECT_LIST(empty, 1, 2, 3, 4, 5, 6);
     EXPECT_LIST(acme, 1, 2, 3, 4);
     EXPECT_LIST(nobody, 0);
     EXPECT_LIST(slack, 2);
@@ -200,37 +191,6 @@ static void store_find_name_gives_its_owner(void **state)
     assert_true(id_equal(&owner, &expected));
 }
 
-/* -- waiting jobs -- */
-
-static void store_list_waiting_pages_through_what_has_not_finished(void **state)
-{
-    struct pb_id after = {{0}};
-    struct pb_why why = {0};
-    size_t pages = 0, total = 0;
-    for (uint64_t n = 30; n >= 1; n--) {
-        struct job job = suite_job(n, "acme", "");
-        assert_int_equal(suite_append(state, &job), PB_OK);
-        if (n % 3 == 0)
-            assert_int_equal(suite_finish(state, n, JOB_DONE), PB_OK);
-    }
-    for (;; pages++) {
-        struct seen s = {.most = SEEN_MAX};
-        assert_int_equal(store_list_waiting(suite_store(state), &after, 6, take_job, &s, &why), PB_OK);
-        for (size_t i = 0; i < s.count; i++, total++) {
-            struct pb_id expected = suite_id(1 + total + total / 2); /* 1 2 4 5 7 8 ... */
-            assert_true(id_equal(&s.ids[i], &expected));
-            after = s.ids[i];
-        }
-        if (s.count < 6)
-            break;
-    }
-    assert_int_equal(total, 20);
-    assert_int_equal(pages, 3);
-    struct seen s = {.most = 1};
-    after = (struct pb_id){{0}};
-    assert_int_equal(store_list_waiting(suite_store(state), &after, 6, take_job, &s, &why), PB_E_BUSY);
-}
-
 /* -- a reader beside the writer -- */
 
 static void store_reader_sees_what_is_committed_and_cannot_write(void **state)
@@ -294,7 +254,6 @@ static const struct suite_test tests[] = {
     SUITE_TEST(store_list_goes_on_behind_an_id_that_is_not_there),
     SUITE_TEST(store_list_ends_when_each_says_so),
     SUITE_TEST(store_find_name_gives_its_owner),
-    SUITE_TEST(store_list_waiting_pages_through_what_has_not_finished),
     SUITE_TEST(store_reader_sees_what_is_committed_and_cannot_write),
     SUITE_TEST(store_reader_does_not_hold_up_the_writer),
 };

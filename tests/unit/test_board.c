@@ -1,149 +1,6 @@
 /* The board alone: no sockets, threads or clocks. A small harness steps it, collects the effects, and plays
  * store and workers where a test does not. */
-#include "broker/board.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-struct bench {
-    struct board *board;
-    struct board_effects fx;
-    uint64_t now_ms;
-};
-
-static struct pb_id id_of(unsigned n)
-{
-    struct pb_id id = {0};
-    memcpy(id.bytes + 10, &n, sizeof n);
-    id.bytes[0] = 1;
-    return id;
-}
-
-static void bench_open(struct bench *t, uint32_t epoch)
-{
-    struct board_settings settings = {.epoch = epoch,
-                                      .recovery_ms = 1000,
-                                      .backoff_ms = 100,
-                                      .backoff_max_ms = 10000,
-                                      .jobs_max = 10000,
-                                      .seed = 42};
-    *t = (struct bench){.now_ms = 1000};
-    assert_int_equal(board_new(&settings, &t->board), PB_OK);
-}
-
-static int setup(void **state)
-{
-    struct bench *t = malloc(sizeof *t);
-    bench_open(t, 7);
-    *state = t;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct bench *t = *state;
-    board_free(t->board);
-    free(t);
-    return 0;
-}
-
-static void step(struct bench *t, struct board_event e)
-{
-    t->fx.count = 0;
-    board_step(t->board, t->now_ms, &e, &t->fx);
-}
-
-static size_t count_of(const struct bench *t, enum board_effect_kind kind)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < t->fx.count; i++)
-        n += t->fx.items[i].kind == kind;
-    return n;
-}
-
-static struct board_effect only(const struct bench *t, enum board_effect_kind kind)
-{
-    assert_int_equal(count_of(t, kind), 1);
-    for (size_t i = 0; i < t->fx.count; i++)
-        if (t->fx.items[i].kind == kind)
-            return t->fx.items[i];
-    abort();
-}
-
-static void submit(struct bench *t, unsigned job, unsigned integration)
-{
-    struct board_event e = {.kind = BOARD_SUBMIT, .job = id_of(job)};
-    if (integration)
-        e.integration = id_of(1000000 + integration);
-    step(t, e);
-}
-
-static void appended(struct bench *t, unsigned job, pb_err err)
-{
-    step(t, (struct board_event){.kind = BOARD_APPENDED, .job = id_of(job), .err = err});
-}
-
-static void accept(struct bench *t, unsigned job, unsigned integration)
-{
-    submit(t, job, integration);
-    appended(t, job, PB_OK);
-}
-
-static void join(struct bench *t, uint64_t session)
-{
-    step(t, (struct board_event){.kind = BOARD_JOIN, .session = session});
-}
-
-static void beat(struct bench *t, uint64_t session, uint64_t received, uint32_t free, uint32_t running,
-                 uint64_t sum)
-{
-    step(t, (struct board_event){
-                .kind = BOARD_BEAT, .session = session, .beat = {received, free, running, sum}});
-}
-
-static void outcome(struct bench *t, uint64_t session, unsigned job, uint64_t fence, enum job_outcome what)
-{
-    step(t,
-         (struct board_event){
-             .kind = BOARD_OUTCOME, .session = session, .job = id_of(job), .fence = fence, .outcome = what});
-}
-
-static void committed(struct bench *t, unsigned job, enum job_outcome what, pb_err err)
-{
-    step(t, (struct board_event){.kind = BOARD_COMMITTED, .job = id_of(job), .outcome = what, .err = err});
-}
-
-static void held(struct bench *t, uint64_t session, unsigned job, uint64_t fence)
-{
-    step(t, (struct board_event){.kind = BOARD_HELD, .session = session, .job = id_of(job), .fence = fence});
-}
-
-static void tick(struct bench *t, uint64_t later_ms)
-{
-    t->now_ms += later_ms;
-    step(t, (struct board_event){.kind = BOARD_TICK});
-}
-
-static void dispatches_only(const struct bench *t, unsigned job)
-{
-    struct pb_id id = id_of(job);
-    struct board_effect fx = only(t, BOARD_DISPATCH);
-    assert_true(id_equal(&fx.job, &id));
-}
-
-/* A worker with room for one takes the job; gives the fence. */
-static uint64_t run_one(struct bench *t, uint64_t session, unsigned job)
-{
-    join(t, session);
-    accept(t, job, 0);
-    beat(t, session, 0, 1, 0, 0);
-    return only(t, BOARD_DISPATCH).fence;
-}
+#include "tests/unit/test_board_bench.h"
 
 static void board_accepts_only_after_the_commit(void **state)
 {
@@ -266,6 +123,8 @@ static void board_refuses_an_older_attempt(void **state)
     join(t, 2);
     beat(t, 2, 0, 1, 0, 0);
     tick(t, 10000);
+    assert_int_equal(only(t, BOARD_MARK).crashes, 1); /* its worker died: it is about to run alone */
+    step(t, (struct board_event){.kind = BOARD_MARKED, .job = id_of(1)});
     uint64_t new = only(t, BOARD_DISPATCH).fence;
     outcome(t, 1, 1, old, OUTCOME_DONE);
     assert_int_equal(count_of(t, BOARD_STALE), 1);
@@ -274,7 +133,7 @@ static void board_refuses_an_older_attempt(void **state)
     assert_int_equal(count_of(t, BOARD_COMMIT), 1);
 }
 
-static void board_takes_a_lost_sessions_jobs_back_with_jitter(void **state)
+static void board_suspects_what_a_lost_session_ran(void **state)
 {
     struct bench *t = *state;
     join(t, 1);
@@ -284,14 +143,7 @@ static void board_takes_a_lost_sessions_jobs_back_with_jitter(void **state)
     step(t, (struct board_event){.kind = BOARD_LEAVE, .session = 1});
     struct board_counts counts;
     board_count(t->board, &counts);
-    assert_int_equal(counts.delayed, 50);
-    /* Full jitter over 0..200 ms: some come early, some late; not all at once. */
-    join(t, 2);
-    beat(t, 2, 0, 100, 0, 0);
-    tick(t, 100);
-    assert_in_range(board_running_of(t->board, 2), 10, 40);
-    tick(t, 100);
-    assert_int_equal(board_running_of(t->board, 2), 50);
+    assert_int_equal(counts.suspect, 50);
 }
 
 static void board_takes_back_a_finished_attempt_of_a_session_that_left(void **state)
@@ -320,7 +172,7 @@ static void board_holds_loaded_jobs_for_their_workers(void **state)
 {
     struct bench *t = *state;
     for (unsigned i = 1; i <= 2; i++)
-        step(t, (struct board_event){.kind = BOARD_LOADED, .job = id_of(i)});
+        step(t, (struct board_event){.kind = BOARD_LOADED, .job = id_of(i), .spec = plain});
     join(t, 1);
     beat(t, 1, 0, 10, 0, 0);
     assert_int_equal(count_of(t, BOARD_DISPATCH), 0);
@@ -336,7 +188,7 @@ static void board_holds_loaded_jobs_for_their_workers(void **state)
 static void board_prefers_the_newest_claim_on_a_loaded_job(void **state)
 {
     struct bench *t = *state;
-    step(t, (struct board_event){.kind = BOARD_LOADED, .job = id_of(1)});
+    step(t, (struct board_event){.kind = BOARD_LOADED, .job = id_of(1), .spec = plain});
     join(t, 1);
     join(t, 2);
     held(t, 1, 1, (uint64_t)6 << 32 | 3);
@@ -430,13 +282,6 @@ static void board_asks_for_the_list_when_sums_differ(void **state)
     assert_int_equal(count_of(t, BOARD_ASK), 1);
 }
 
-static bool listed_none(void *arg, uint64_t fence)
-{
-    (void)arg;
-    (void)fence;
-    return false;
-}
-
 static void board_runs_again_what_the_list_lacks(void **state)
 {
     struct bench *t = *state;
@@ -469,7 +314,7 @@ static void board_gives_credit_back_for_what_never_left(void **state)
                                  .retry_after_ms = 1000,
                                  .undelivered = true});
     assert_int_equal(count_of(t, BOARD_DISPATCH), 0);
-    tick(t, 1000);
+    tick(t, 1100);
     assert_int_equal(count_of(t, BOARD_DISPATCH), 1); /* without a new beat */
 }
 
@@ -523,7 +368,8 @@ static void storm_look(struct storm *s)
     }
     struct board_counts c;
     board_count(s->t.board, &c);
-    assert_int_equal(c.appending + c.ready + c.blocked + c.delayed + c.held + c.running + c.committing,
+    assert_int_equal(c.appending + c.ready + c.blocked + c.delayed + c.held + c.running + c.committing +
+                         c.suspect,
                      board_live(s->t.board));
     assert_int_equal(board_live(s->t.board), s->accepted - s->finished);
 }
@@ -581,7 +427,6 @@ static void board_loses_no_job_in_a_storm(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(board_accepts_only_after_the_commit),
         T(board_rejects_when_the_append_fails),
@@ -593,7 +438,7 @@ int main(void)
         T(board_finishes_only_after_the_commit),
         T(board_ignores_an_outcome_sent_again),
         T(board_refuses_an_older_attempt),
-        T(board_takes_a_lost_sessions_jobs_back_with_jitter),
+        T(board_suspects_what_a_lost_session_ran),
         T(board_takes_back_a_finished_attempt_of_a_session_that_left),
         T(board_cancels_what_a_worker_has_no_right_to),
         T(board_holds_loaded_jobs_for_their_workers),

@@ -157,6 +157,33 @@ static void journal_finds_the_store_well_again_when_nobody_writes(void **state)
     close_scene(&s);
 }
 
+static void journal_counts_and_times_its_commits(void **state)
+{
+    struct scene s;
+    struct journal_stats before, after;
+    (void)state;
+    open_scene(&s, false);
+    journal_stats(s.journal, &before);
+    assert_int_equal(before.commits + before.ops + before.failures + before.commit_time.count, 0);
+    for (int i = 0; i < 5; i++)
+        submit(&s, STORE_APPEND_JOB);
+    assert_true(wait_done(&s, 5));
+    journal_stats(s.journal, &after);
+    assert_int_equal(after.ops, 5);
+    assert_in_range(after.commits, 1, 5);
+    assert_int_equal(after.commits, atomic_load(&s.store.tries));
+    assert_int_equal(after.commit_time.count, after.commits);
+    assert_int_equal(after.failures, 0);
+    atomic_store(&s.store.full, true);
+    submit(&s, STORE_APPEND_JOB);
+    assert_true(wait_done(&s, 6));
+    journal_stats(s.journal, &before);
+    assert_int_equal(before.failures, 1);
+    assert_int_equal(before.commits, after.commits);
+    assert_int_equal(before.commit_time.count, after.commits);
+    close_scene(&s);
+}
+
 static void journal_closes_at_once_while_the_store_is_full(void **state)
 {
     struct scene s;
@@ -176,6 +203,7 @@ int main(void)
         cmocka_unit_test(journal_gives_appends_back_when_the_store_is_full),
         cmocka_unit_test(journal_keeps_outcomes_until_the_store_takes_them_again),
         cmocka_unit_test(journal_finds_the_store_well_again_when_nobody_writes),
+        cmocka_unit_test(journal_counts_and_times_its_commits),
         cmocka_unit_test(journal_closes_at_once_while_the_store_is_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,7 @@ static pb_err pack_joined(struct buf *out)
 static pb_err pack_jobs(struct buf *out)
 {
     struct wire_attempt attempts[] = {attempt_example(), attempt_example()};
-    uint64_t settled[] = {1, 2, 3}, cancel[] = {4};
+    uint64_t settled[] = {1, 2, 3}, cancel[] = {4}, stop[] = {5, INT64_MAX};
     attempts[1].payload = (struct wire_bytes){0};
     struct wire_jobs j = {.attempts = attempts,
                           .attempt_count = 2,
@@ -124,7 +124,12 @@ static pb_err pack_jobs(struct buf *out)
                           .settled_count = 3,
                           .cancel = cancel,
                           .cancel_count = 1,
-                          .list = true};
+                          .stop = stop,
+                          .stop_count = 2,
+                          .list = true,
+                          .drain = true,
+                          .has_sent = true,
+                          .sent = UINT64_MAX};
     return wire_pack_jobs(&j, out);
 }
 
@@ -314,7 +319,12 @@ static void wire_jobs_keeps_every_field(void **state)
     assert_int_equal(m.jobs.settled[2], 3);
     assert_int_equal(m.jobs.cancel_count, 1);
     assert_int_equal(m.jobs.cancel[0], 4);
+    assert_int_equal(m.jobs.stop_count, 2);
+    assert_int_equal(m.jobs.stop[0], 5);
+    assert_int_equal(m.jobs.stop[1], INT64_MAX);
     assert_true(m.jobs.list);
+    assert_true(m.jobs.drain);
+    assert_true(m.jobs.has_sent && m.jobs.sent == UINT64_MAX);
     wire_fini(&m);
     buf_fini(&b);
 }
@@ -377,8 +387,24 @@ static void wire_jobs_without_anything_is_a_ping(void **state)
     assert_int_equal(wire_pack_jobs(&j, &b), PB_OK);
     assert_int_equal(wire_read(b.data, b.len, &m), PB_OK);
     assert_int_equal(m.kind, WIRE_JOBS);
-    assert_int_equal(m.jobs.attempt_count + m.jobs.settled_count + m.jobs.cancel_count, 0);
-    assert_false(m.jobs.list);
+    assert_int_equal(m.jobs.attempt_count + m.jobs.settled_count, 0);
+    assert_int_equal(m.jobs.cancel_count + m.jobs.stop_count, 0);
+    assert_false(m.jobs.list || m.jobs.drain || m.jobs.has_sent);
+    wire_fini(&m);
+    buf_fini(&b);
+}
+
+/* A worker that has received nothing must be able to hear that nothing was sent. */
+static void wire_jobs_tells_sent_nothing_from_not_said(void **state)
+{
+    struct wire_jobs j = {.has_sent = true};
+    struct wire_message m;
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1000);
+    assert_int_equal(wire_pack_jobs(&j, &b), PB_OK);
+    assert_int_equal(wire_read(b.data, b.len, &m), PB_OK);
+    assert_true(m.jobs.has_sent && m.jobs.sent == 0);
     wire_fini(&m);
     buf_fini(&b);
 }
@@ -548,6 +574,17 @@ static void wire_read_refuses_what_is_no_message(void **state)
     assert_int_equal(READ("\xdd\xff\xff\xff\xff"), PB_E_INVALID);
 }
 
+static void wire_read_refuses_jobs_that_say_sent_or_stop_in_another_form(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("\x93\x01\x08\x80"), PB_OK);
+    assert_int_equal(READ("\x93\x01\x08\x82\xa4sent\x05\xa4stop\x91\x05"), PB_OK);
+    assert_int_equal(READ("\x93\x01\x08\x81\xa4sent\xff"), PB_E_INVALID);
+    assert_int_equal(READ("\x93\x01\x08\x81\xa4stop\x05"), PB_E_INVALID);
+    assert_int_equal(READ("\x93\x01\x08\x81\xa4stop\x91\xff"), PB_E_INVALID);
+    assert_int_equal(READ("\x93\x01\x08\x81\xa4stop\x91\xcf\x80\0\0\0\0\0\0\0"), PB_E_INVALID);
+}
+
 static void wire_read_takes_later_versions_and_passes_over_unknown_keys(void **state)
 {
     (void)state;
@@ -682,12 +719,14 @@ int main(void)
         cmocka_unit_test(wire_report_keeps_every_field),
         cmocka_unit_test(wire_report_tells_no_list_from_an_empty_one),
         cmocka_unit_test(wire_jobs_without_anything_is_a_ping),
+        cmocka_unit_test(wire_jobs_tells_sent_nothing_from_not_said),
         cmocka_unit_test(wire_setup_keeps_every_field),
         cmocka_unit_test(wire_pack_says_when_the_buffer_is_too_small),
         cmocka_unit_test(wire_read_refuses_every_beginning_of_every_message),
         cmocka_unit_test(wire_read_survives_any_change_of_any_message),
         cmocka_unit_test(wire_unpack_setup_survives_any_change),
         cmocka_unit_test(wire_read_refuses_what_is_no_message),
+        cmocka_unit_test(wire_read_refuses_jobs_that_say_sent_or_stop_in_another_form),
         cmocka_unit_test(wire_read_takes_later_versions_and_passes_over_unknown_keys),
         cmocka_unit_test(wire_read_refuses_numbers_and_texts_beyond_their_range),
         cmocka_unit_test(wire_read_takes_as_many_entries_as_a_batch_may_have),
