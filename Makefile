@@ -14,12 +14,14 @@ SANFLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover
 endif
 
 VERSION  := 0.1.0
+# libmongoc's headers stand in folders of their own, and are not free of warnings
+MONGO_CFLAGS ?= -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbson-1.0
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion $(WERROR)
-ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
+ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(MONGO_CFLAGS) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
                $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
-COMMON_LIBS := -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lpthread
+COMMON_LIBS := -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lpcre2-8 -linih -lpthread
 BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
 
@@ -113,6 +115,10 @@ unit: $(TESTS) ## run the unit and store tests alone
 test: deps ## install what is missing, then run every test that needs no extra server
 	@$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) scripts/test
+
+.PHONY: test-mongo
+test-mongo: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(TESTS) ## the tests that need a MongoDB, on one that is found or started
+	@BUILD=$(BUILD) scripts/mongo run -- scripts/test --mongo
 
 # The board in a world that fails, by seed.
 SEEDS ?= 2000

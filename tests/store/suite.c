@@ -35,6 +35,11 @@ struct store *suite_store(void **state)
     return ((struct suite *)*state)->store;
 }
 
+int suite_steps(void **state, int many)
+{
+    return ((struct suite *)*state)->subject->remote ? many / 3 : many;
+}
+
 void suite_reopen(void **state)
 {
     struct suite *s = *state;
