@@ -154,9 +154,9 @@ fuzz: ## try every parser with generated input for FUZZ_SECONDS each (needs clan
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build-fuzz $(FUZZ)
 
 .PHONY: demo
-demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself)
+demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself; STORE=URL)
 	@$(MAKE) --no-print-directory all $(BUILD)/patchbay-sandbox
-	@BUILD=$(BUILD) ONCE=$(ONCE) scripts/demo
+	@BUILD=$(BUILD) ONCE=$(ONCE) STORE='$(STORE)' scripts/demo
 
 .PHONY: run
 run: all ## a broker, workers and the embedded store in ./data
