@@ -118,7 +118,7 @@ test: deps ## install what is missing, then run every test that needs no extra s
 
 .PHONY: test-mongo
 test-mongo: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(TESTS) ## the tests that need a MongoDB, on one that is found or started
-	@BUILD=$(BUILD) scripts/mongo run -- scripts/test --mongo
+	@BUILD=$(BUILD) scripts/mongo run --test-commands -- scripts/test --mongo
 
 # The board in a world that fails, by seed.
 SEEDS ?= 2000

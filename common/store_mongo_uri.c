@@ -128,9 +128,18 @@ static pb_err unreadable(const char *url, const char *shown, const char *words, 
     return pb_fail(why, PB_E_INVALID, shown, "cannot be read as a MongoDB URI: %s", words);
 }
 
+/* A second @ is one of the password's: what stands behind the first would be taken for a host, and shown. */
+static bool has_stray_at(const char *url)
+{
+    const char *first = strchr(url, '@'), *second = first ? strchr(first + 1, '@') : NULL;
+    return second && second < url + strcspn(url, "?");
+}
+
 pb_err mongo_uri_parse(const char *url, const char *shown, mongoc_uri_t **out, struct pb_why *why)
 {
     struct pb_why said = {0};
+    if (has_stray_at(url))
+        return unreadable(url, shown, "", why);
     bson_error_t error = {0};
     remark = &said;
     mongoc_uri_t *uri = mongoc_uri_new_with_error(url, &error);
