@@ -21,7 +21,8 @@ ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(MONGO_CFLAGS) -DPB_VERSIO
                $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
-COMMON_LIBS := -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lpcre2-8 -linih -lpthread
+COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
+COMMON_ARCHIVES = $(BUILD)/libcommon.a $(BUILD)/libjsonschema.a # each needs the other: the first comes again, in COMMON_LIBS
 BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
 
@@ -60,38 +61,56 @@ $(BUILD)/lib%.a:
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/patchbay-broker: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay-broker: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 
-$(BUILD)/patchbay-worker: $(BUILD)/worker/main.o $(BUILD)/libworker.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay-worker: $(BUILD)/worker/main.o $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
-$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SANDBOX_LIBS)
 
-$(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(BUILD)/libcommon.a
+# The broker on a disk that fails when a test wants it (tests/system/faulty_broker.c).
+$(BUILD)/patchbay-broker-faulty: $(BUILD)/broker/main.o $(BUILD)/tests/system/faulty_broker.o \
+                                 $(BUILD)/tests/store/fault_vfs.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+
+$(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 # The JSON Schema engine: a library of its own, with one file of C++ for simdjson.
 CXX ?= c++
-JSONSCHEMA_LIBS := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a -lsimdjson -lidn2 -lstdc++
+JSONSCHEMA_LIBS := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a
 $(BUILD)/libjsonschema.a: $(call objects,$(wildcard common/jsonschema/*.c)) $(BUILD)/common/jsonschema/index.o
 $(BUILD)/common/jsonschema/index.o: common/jsonschema/index.cpp
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 -I. -fPIE -Wall -Wextra $(WERROR) $(SANFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/tests/unit/test_jsonschema: TEST_LIBS = $(JSONSCHEMA_LIBS)
-$(BUILD)/tests/unit/test_jsonschema: | $(BUILD)/libjsonschema.a
+	$(CXX) -std=c++17 -I. -fPIE -Wall -Wextra $(WERROR) $(SANFLAGS) -fno-sanitize=vptr $(CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(BUILD)/libjsonschema.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+$(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(BUILD)/libjsonschema.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+PAIRS ?= 20000
+$(BUILD)/tests/jsonschema/judge: $(BUILD)/tests/jsonschema/judge.o $(BUILD)/libjsonschema.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+
+.PHONY: jsonschema-oracle
+jsonschema-oracle: $(BUILD)/tests/jsonschema/judge jsonschema-suite ## the engine beside jsonschema-rs over PAIRS mutated pairs
+	@BUILD=$(BUILD) scripts/jsonschema-oracle $(PAIRS)
+
+.PHONY: bench-jsonschema
+bench-jsonschema: $(BUILD)/tests/bench/jsonschema/bench ## the engine beside Rust's jsonschema and ajv (needs cargo and npm)
+	@BUILD=$(BUILD) scripts/jsonschema-bench
 
 .PHONY: jsonschema-suite
 jsonschema-suite: $(BUILD)/tests/jsonschema/suite ## the official JSON Schema suite (fetched; SUITE=FOLDER uses one)
 	@BUILD=$(BUILD) scripts/jsonschema-suite
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(TEST_LIBS) $(BROKER_LIBS) $(COMMON_LIBS)
 
 $(BUILD)/%.o: %.c
@@ -105,7 +124,7 @@ $(BUILD)/openapi.inc: schemas/openapi.yaml
 $(BUILD)/broker/http/openapi.o: $(BUILD)/openapi.inc
 
 .PHONY: tests
-tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(TESTS) ## build everything that tests need
+tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(BUILD)/patchbay-broker-faulty $(TESTS) ## build everything that tests need
 
 .PHONY: unit
 unit: $(TESTS) ## run the unit and store tests alone
@@ -122,7 +141,7 @@ test-mongo: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(TESTS) ## the tests that nee
 
 # The board in a world that fails, by seed.
 SEEDS ?= 2000
-$(BUILD)/patchbay-sim: $(call objects,$(wildcard tests/sim/*.c)) $(BUILD)/libbroker.a $(BUILD)/libcommon.a
+$(BUILD)/patchbay-sim: $(call objects,$(wildcard tests/sim/*.c)) $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 
 .PHONY: sim
@@ -133,6 +152,12 @@ sim: $(BUILD)/patchbay-sim ## the board through SEEDS seeds of crashes, losses a
 sim-mutations: $(BUILD)/patchbay-sim ## break the board on purpose: the simulator must catch each fault
 	@BUILD=$(BUILD) scripts/sim-mutations
 
+# Real processes in network namespaces (root, iproute2), killed, stopped and cut off.
+MINUTES ?= 3
+.PHONY: chaos
+chaos: tests ## MINUTES of load and faults in network namespaces, then an audit (SEED= repeats the faults)
+	@BUILD=$(BUILD) scripts/chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 # Fuzz targets: with libFuzzer in build-fuzz/ (make fuzz), else with a main() that replays their seeds (make test).
 FUZZ_SRC     := $(wildcard tests/fuzz/*.c)
 FUZZ_TARGETS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
@@ -140,7 +165,7 @@ FUZZ_MAIN     = $(BUILD)/tests/fuzz/lib/replay.o
 FUZZ_SECONDS ?= 10
 FUZZ_CHECKS  := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 $(FUZZ_TARGETS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/lib/fuzz.o $(FUZZ_MAIN) \
-                 $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(BUILD)/libcommon.a
+                 $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $(FUZZ_ENGINE) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 $(BUILD)/tests/unit/test_fuzz_seeds: | $(FUZZ_TARGETS)
 
@@ -149,7 +174,7 @@ fuzz-targets: $(FUZZ_TARGETS)
 
 .PHONY: fuzz
 fuzz: ## try every parser with generated input for FUZZ_SECONDS each (needs clang: scripts/deps --ci)
-	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang CFLAGS="-O1 -g" WERROR= SANFLAGS="$(FUZZ_CHECKS)" FUZZ_MAIN= \
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang CXX=clang++ CFLAGS="-O1 -g" WERROR= SANFLAGS="$(FUZZ_CHECKS)" FUZZ_MAIN= \
 	  FUZZ_ENGINE=-fsanitize=fuzzer fuzz-targets
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build-fuzz $(FUZZ)
 
@@ -167,6 +192,14 @@ install: all ## programs and packages below PREFIX (and DESTDIR)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/patchbay
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	cp -R manifests schemas $(DESTDIR)$(PREFIX)/share/patchbay/
+
+# Benchmarks: programs in tests/bench, each run by a script or by hand; none is a test.
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
+
+.PHONY: bench
+bench: tests $(BUILD)/tests/bench/rows $(BUILD)/tests/bench/store ## jobs a second from end to end beside SQLite alone, time of one job, memory of a million
+	@BUILD=$(BUILD) python3 tests/bench/jobs.py
 
 .PHONY: format
 format: ## clang-format over the sources

@@ -3,6 +3,7 @@
 #define PB_BROKER_H
 
 #include "broker/janitor.h"
+#include "common/id.h"
 #include "common/log.h"
 #include "common/manifest.h"
 #include "common/seal.h"
@@ -36,6 +37,7 @@ struct broker {
     struct payloads *payloads;
     struct effects *effects;
     struct control *control;
+    struct batches *batches;
     struct janitor janitor;
     struct intake *intake;
     struct auth *auth;
@@ -44,6 +46,7 @@ struct broker {
     bool have_seal_key; /* a worker has told it, now or before a restart */
     uint8_t seal_key[SEAL_PUBLIC_BYTES];
     uint8_t name_key[16]; /* of the board's names (spec.h) */
+    struct id_series job_ids; /* a restarted broker takes jobs up in the order of their ids */
     uint32_t epoch;
     bool draining;   /* a signal came: nothing new is taken in */
     bool stopped;    /* the loop is over: effects are no longer carried out */

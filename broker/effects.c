@@ -1,5 +1,6 @@
 #include "broker/effects.h"
 
+#include "broker/batches.h"
 #include "broker/broker.h"
 #include "broker/intake.h"
 #include "broker/journal.h"
@@ -99,7 +100,8 @@ static void fx_accept(struct broker *b, const struct board_effect *fx)
 
 static void fx_reject(struct broker *b, const struct board_effect *fx)
 {
-    intake_rejected(b, &fx->job, fx->err, fx->cargo);
+    if (!batches_rejected(b, &fx->job))
+        intake_rejected(b, &fx->job, fx->err, fx->cargo);
     journal_op_free(fx->cargo);
 }
 
@@ -176,6 +178,8 @@ static void fx_finish(struct broker *b, const struct board_effect *fx)
 {
     struct store_op *op = verdict_complete(fx->cargo, fx);
     payloads_forget(b->payloads, &fx->job);
+    if (batches_finished(b, fx, op))
+        return;
     intake_finished(b, &fx->job, verdict_state(fx->outcome), op ? op->job.result : NULL);
     journal_op_free(op ? op : fx->cargo);
 }

@@ -189,6 +189,15 @@ void intake_submit(struct broker *b, struct job *job, uint32_t wait_ms, intake_d
         answer_without_memory(done, arg);
 }
 
+/* It is on the board already: somebody else was faster. The board would refuse it by its id alone, and with
+ * it everybody who waits for that id. */
+static void refuse_revived(struct broker *b, struct waiter *w, const struct pb_id *job, struct store_op *op)
+{
+    struct intake_answer a = {.err = PB_E_CONFLICT, .job = *job, .why = refusal(PB_E_CONFLICT)};
+    answer_later(b, w, &a);
+    journal_op_free(op);
+}
+
 void intake_revive(struct broker *b, const struct job *dead, int64_t not_before_ms, uint32_t wait_ms,
                    intake_done *done, void *arg)
 {
@@ -207,7 +216,9 @@ void intake_revive(struct broker *b, const struct job *dead, int64_t not_before_
         op->job.id = dead->id;
         op->job.not_before_ms = not_before_ms;
     }
-    if (w)
+    if (w && board_state_of(b->board, &dead->id, &e.spec.cancelled))
+        refuse_revived(b, w, &dead->id, op);
+    else if (w)
         submit(b, &e.job, op, &e, w);
     else
         answer_without_memory(done, arg);

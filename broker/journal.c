@@ -214,5 +214,6 @@ void journal_op_free(struct store_op *op)
         return;
     job_fini(&op->job);
     integration_fini(&op->change.doc);
+    store_batch_fini(&op->batch);
     free(op);
 }

@@ -4,6 +4,7 @@
  * before. */
 #include "broker/links.h"
 
+#include "broker/outbox.h"
 #include "broker/sockets.h"
 #include "common/buf.h"
 #include "common/channel.h"
@@ -22,23 +23,6 @@
 #define MESSAGES_A_TURN 256 /* of each socket, so that a flood on one leaves the other its turn */
 #define BAD_LOG_MS      60000
 
-struct outgoing {
-    struct wire_attempt attempt; /* its texts and payload lie in bytes */
-    uint8_t *bytes;
-    links_session session;
-    struct outgoing *next;
-};
-
-struct outgoing_queue {
-    struct outgoing *head, **tail;
-    size_t count;
-};
-
-struct fences {
-    uint64_t *items;
-    size_t count, capacity;
-};
-
 struct session {
     links_session number;
     uint8_t wire_id[WIRE_SESSION_BYTES];
@@ -50,12 +34,9 @@ struct session {
     struct session_sockets sockets;
     int send_fd;       /* in epoll while a frame waits for room; -1: not */
     struct buf unsent; /* one sealed frame that the pipe had no room for */
-    struct outgoing_queue attempts;
-    struct fences settled, cancel, stop;
-    bool ask_list, ask_drain, tell_sent;
+    struct outbox outbox;
     char id[ID_TEXT_BYTES], name[LIMIT_WORKER_NAME + 1], version[32];
     uint32_t capacity, free, running;
-    uint64_t attempts_sent;
     bool draining, goodbye;
     bool has_news; /* it is in the list of those that have */
     struct session *prev, *next;
@@ -77,53 +58,8 @@ struct links {
     uint64_t second_ms;
     unsigned refused_this_second;
     uint64_t bad_logged_ms, bad_count;
-    struct outgoing_queue undelivered; /* each session's at most its worker's credit */
+    struct outbox undelivered; /* each session's at most its worker's credit */
 };
-
-/* -- attempts on their way out -- */
-
-static void queue_init(struct outgoing_queue *q)
-{
-    *q = (struct outgoing_queue){.tail = &q->head};
-}
-
-static void queue_push(struct outgoing_queue *q, struct outgoing *o)
-{
-    o->next = NULL;
-    *q->tail = o;
-    q->tail = &o->next;
-    q->count++;
-}
-
-static struct outgoing *queue_pop(struct outgoing_queue *q)
-{
-    struct outgoing *o = q->head;
-    if (!o)
-        return NULL;
-    q->head = o->next;
-    q->count--;
-    if (!q->head)
-        q->tail = &q->head;
-    return o;
-}
-
-static void queue_move(struct outgoing_queue *from, struct outgoing_queue *to)
-{
-    for (struct outgoing *o; (o = queue_pop(from));)
-        queue_push(to, o);
-}
-
-static void outgoing_free(struct outgoing *o)
-{
-    free(o->bytes);
-    free(o);
-}
-
-static void queue_fini(struct outgoing_queue *q)
-{
-    for (struct outgoing *o; (o = queue_pop(q));)
-        outgoing_free(o);
-}
 
 /* -- sessions -- */
 
@@ -163,7 +99,7 @@ static struct session *session_new(struct links *l, const struct wire_hello *hel
     s->number = ++l->last_number;
     s->send_fd = -1;
     s->began_ms = s->heard_ms = s->sent_ms = now_ms;
-    queue_init(&s->attempts);
+    outbox_init(&s->outbox);
     memcpy(s->wire_id, hello->session, sizeof s->wire_id);
     memcpy(s->hello_key, hello->key, sizeof s->hello_key);
     buf_init(&s->hello_answer, 1024);
@@ -193,10 +129,7 @@ static void session_free(struct links *l, struct session *s)
     HASH_DELETE(by_number, l->by_number, s);
     HASH_DELETE(by_wire_id, l->by_wire_id, s);
     *(s->joined ? &l->joined : &l->pending) -= 1;
-    queue_fini(&s->attempts);
-    free(s->settled.items);
-    free(s->cancel.items);
-    free(s->stop.items);
+    outbox_fini(&s->outbox);
     buf_fini(&s->hello_answer);
     buf_fini(&s->join_answer);
     buf_fini(&s->unsent);
@@ -439,9 +372,9 @@ static void on_member_message(struct links *l, const uint8_t *bytes, size_t len,
 /* The worker waits for all that went out, so nothing more may: what has not left goes back. */
 static void stop_sending(struct links *l, struct session *s)
 {
-    s->draining = s->tell_sent = true;
+    s->draining = s->outbox.tell_sent = true;
     add_news(l, s);
-    queue_move(&s->attempts, &l->undelivered);
+    outgoing_move(&s->outbox.attempts, &l->undelivered.attempts);
 }
 
 static void on_report(struct links *l, struct session *s, const struct wire_report *report)
@@ -536,77 +469,37 @@ void links_turn(struct links *l, uint64_t now_ms)
 
 /* -- what goes out -- */
 
-static uint8_t *copy_part(uint8_t **at, const void *from, size_t len)
-{
-    uint8_t *to = *at;
-    if (len)
-        memcpy(to, from, len);
-    *at += len;
-    return to;
-}
-
-static struct outgoing *outgoing_new(links_session session, const struct wire_attempt *a)
-{
-    struct outgoing *o = calloc(1, sizeof *o);
-    size_t len = a->tenant.len + a->type.len + a->payload.len;
-    if (o && !(o->bytes = malloc(len ? len : 1))) {
-        free(o);
-        o = NULL;
-    }
-    if (!o)
-        return NULL;
-    uint8_t *at = o->bytes;
-    o->session = session;
-    o->attempt = *a;
-    o->attempt.tenant.data = (const char *)copy_part(&at, a->tenant.data, a->tenant.len);
-    o->attempt.type.data = (const char *)copy_part(&at, a->type.data, a->type.len);
-    o->attempt.payload.data = copy_part(&at, a->payload.data, a->payload.len);
-    return o;
-}
-
 void links_send_attempt(struct links *l, links_session session, const struct wire_attempt *a)
 {
     struct session *s = by_number(l, session);
-    struct outgoing *o = s ? outgoing_new(session, a) : NULL;
-    if (!o)
-        return; /* no memory: the list that the worker is asked for will show the loss */
-    queue_push(s->draining ? &l->undelivered : &s->attempts, o);
+    if (!s)
+        return;
+    outbox_attempt(s->draining ? &l->undelivered : &s->outbox, session, a);
     add_news(l, s);
 }
 
-static void say_fence(struct links *l, struct session *s, struct fences *f, uint64_t fence)
+static void say_fence(struct links *l, links_session session, enum outbox_list list, uint64_t fence)
 {
-    if (f->count == f->capacity) {
-        size_t capacity = f->capacity ? f->capacity * 2 : 64;
-        uint64_t *items = realloc(f->items, capacity * sizeof *items);
-        if (!items)
-            return; /* a settled fence that is lost is reported again, and settled again */
-        f->items = items;
-        f->capacity = capacity;
-    }
-    f->items[f->count++] = fence;
+    struct session *s = by_number(l, session);
+    if (!s)
+        return;
+    outbox_fence(&s->outbox, list, fence);
     add_news(l, s);
 }
 
 void links_send_settled(struct links *l, links_session session, uint64_t fence)
 {
-    struct session *s = by_number(l, session);
-    if (s)
-        say_fence(l, s, &s->settled, fence);
+    say_fence(l, session, OUTBOX_SETTLED, fence);
 }
 
 void links_send_cancel(struct links *l, links_session session, uint64_t fence)
 {
-    struct session *s = by_number(l, session);
-    if (s)
-        say_fence(l, s, &s->cancel, fence);
+    say_fence(l, session, OUTBOX_CANCEL, fence);
 }
 
 void links_send_stop(struct links *l, links_session session, uint64_t fence)
 {
-    struct session *s = by_number(l, session);
-    if (s)
-        say_fence(l, s, &s->stop, fence);
+    say_fence(l, session, OUTBOX_STOP, fence);
 }
 
 pb_err links_drain(struct links *l, const char *worker_id_text)
@@ -616,7 +509,7 @@ pb_err links_drain(struct links *l, const char *worker_id_text)
     {
         if (!s->joined || strcmp(s->id, worker_id_text) != 0)
             continue;
-        s->ask_drain = !s->draining;
+        s->outbox.ask_drain = !s->draining;
         add_news(l, s);
         log_line(l->log, LOG_INFO, "a worker is asked to drain", "worker", s->name, "id", s->id, NULL);
         return PB_OK;
@@ -629,83 +522,24 @@ void links_ask_list(struct links *l, links_session session)
     struct session *s = by_number(l, session);
     if (!s)
         return;
-    s->ask_list = true;
+    s->outbox.ask_list = true;
     add_news(l, s);
 }
 
-/* The next message's attempts: as many as fit. They stay in the list until the message is sealed. */
-static size_t gather_attempts(const struct session *s, struct wire_attempt out[LIMIT_BATCH_ENTRIES])
+static pb_err seal(void *arg, const struct buf *plain)
 {
-    size_t count = 0, bytes = 0;
-    for (struct outgoing *o = s->attempts.head; o && count < LIMIT_BATCH_ENTRIES; o = o->next) {
-        bytes += o->attempt.tenant.len + o->attempt.type.len + o->attempt.payload.len + 128;
-        if (count && bytes > LIMIT_BATCH_BYTES)
-            break;
-        out[count++] = o->attempt;
-    }
-    return count;
-}
-
-static void drop_sent(struct session *s, const struct wire_jobs *jobs)
-{
-    for (size_t i = 0; i < jobs->attempt_count; i++)
-        outgoing_free(queue_pop(&s->attempts));
-    s->attempts_sent += jobs->attempt_count;
-    s->settled.count -= jobs->settled_count;
-    s->cancel.count -= jobs->cancel_count;
-    s->stop.count -= jobs->stop_count;
-    s->ask_list = s->ask_drain = s->tell_sent = false;
-}
-
-/* As many as fit, from the end: their order means nothing. */
-static uint64_t *gather_fences(const struct fences *f, size_t *count)
-{
-    *count = f->count < LIMIT_BATCH_ENTRIES ? f->count : LIMIT_BATCH_ENTRIES;
-    return f->items ? f->items + (f->count - *count) : NULL;
-}
-
-/* Seals the next message of what waits into s->unsent. */
-static pb_err seal_next(struct session *s)
-{
-    struct wire_attempt attempts[LIMIT_BATCH_ENTRIES];
-    struct wire_jobs jobs = {
-        .attempts = attempts,
-        .attempt_count = gather_attempts(s, attempts),
-        .list = s->ask_list,
-        .drain = s->ask_drain,
-        .has_sent = s->tell_sent,
-        .sent = s->attempts_sent, /* nothing is added to it from then on */
-    };
-    struct buf plain;
-    jobs.settled = gather_fences(&s->settled, &jobs.settled_count);
-    if (jobs.attempt_count == s->attempts.count) { /* these may name any of those before */
-        jobs.cancel = gather_fences(&s->cancel, &jobs.cancel_count);
-        jobs.stop = gather_fences(&s->stop, &jobs.stop_count);
-    }
-    buf_init(&plain, LIMIT_MESSAGE_BYTES);
+    struct session *s = arg;
     buf_reset(&s->unsent);
-    pb_err err = wire_pack_jobs(&jobs, &plain);
-    if (!err)
-        err = channel_seal(&s->channel, plain.data, plain.len, &s->unsent);
-    if (!err)
-        drop_sent(s, &jobs);
-    buf_fini(&plain);
-    return err;
-}
-
-static bool anything_to_say(const struct session *s)
-{
-    return s->attempts.count || s->settled.count || s->cancel.count || s->stop.count || s->ask_list ||
-           s->ask_drain || s->tell_sent;
+    return channel_seal(&s->channel, plain->data, plain->len, &s->unsent);
 }
 
 /* Sends until nothing waits or the pipe is full. ping: say something even if there is nothing to say. */
 static void send_all(struct links *l, struct session *s, bool ping, uint64_t now_ms)
 {
     pb_err err = PB_OK;
-    while (!err && (s->unsent.len || anything_to_say(s) || ping)) {
+    while (!err && (s->unsent.len || outbox_has_news(&s->outbox) || ping)) {
         if (!s->unsent.len)
-            err = seal_next(s);
+            err = outbox_pack(&s->outbox, seal, s);
         if (!err)
             err = push_send(s->sockets.jobs, s->unsent.data, s->unsent.len);
         if (!err) {
@@ -722,9 +556,9 @@ static void send_all(struct links *l, struct session *s, bool ping, uint64_t now
 static void give_back(struct links *l)
 {
     struct outgoing_queue back;
-    queue_init(&back);
-    queue_move(&l->undelivered, &back);
-    for (struct outgoing *o; (o = queue_pop(&back)); outgoing_free(o))
+    outgoing_init(&back);
+    outgoing_move(&l->undelivered.attempts, &back);
+    for (struct outgoing *o; (o = outgoing_pop(&back)); outgoing_free(o))
         l->events.undelivered(l->arg, o->session, &o->attempt);
 }
 
@@ -735,7 +569,7 @@ void links_flush(struct links *l, uint64_t now_ms)
     DL_FOREACH_SAFE(l->news, s, next)
     {
         send_all(l, s, false, now_ms);
-        if (!s->unsent.len && !anything_to_say(s))
+        if (!s->unsent.len && !outbox_has_news(&s->outbox))
             drop_news(l, s);
     }
 }
@@ -809,7 +643,7 @@ void links_each_worker(struct links *l, uint64_t now_ms,
             .draining = s->draining,
             .joined_ago_ms = now_ms - s->began_ms,
             .heard_ago_ms = now_ms - s->heard_ms,
-            .attempts_sent = s->attempts_sent,
+            .attempts_sent = s->outbox.sent,
         };
         each(arg, &w);
     }
@@ -829,7 +663,7 @@ pb_err links_open(const struct links_settings *settings, const struct log *log,
     if (!l)
         return PB_E_MEMORY;
     *l = (struct links){.settings = *settings, .log = log, .events = *events, .arg = arg};
-    queue_init(&l->undelivered);
+    outbox_init(&l->undelivered);
     pb_err err = sockets_open(settings->listen, &l->sockets, why);
     if (err)
         links_close(l);
@@ -847,7 +681,7 @@ void links_close(struct links *l)
     {
         session_free(l, s);
     }
-    queue_fini(&l->undelivered);
+    outbox_fini(&l->undelivered);
     sockets_close(l->sockets);
     free(l);
 }

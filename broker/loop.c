@@ -1,5 +1,6 @@
 #include "broker/loop.h"
 
+#include "broker/batches.h"
 #include "broker/board/board.h"
 #include "broker/broker.h"
 #include "broker/effects.h"
@@ -69,7 +70,8 @@ static void take_due(struct broker *b)
     struct loop *l = b->loop;
     uint64_t links_ms = links_tick(b->links, b->now_ms, l->paused_ms);
     effects_step(b, &(struct board_event){.kind = BOARD_TICK});
-    l->due_ms = least(least(links_ms, janitor_tick(b)), least(intake_tick(b), board_due_ms(b->board)));
+    l->due_ms = least(least(links_ms, least(janitor_tick(b), batches_tick(b))),
+                      least(intake_tick(b), board_due_ms(b->board)));
 }
 
 /* What has arrived comes before time: a report that lay in a socket while the broker was busy is no silence.

@@ -1,5 +1,6 @@
 /* patchbay-broker: hands jobs to workers and keeps what they find out. This file is the table of contents:
  * settings, then the parts in the order they need each other, the loop, and the same in reverse. */
+#include "broker/batches.h"
 #include "broker/board/board.h"
 #include "broker/broker.h"
 #include "broker/control.h"
@@ -153,6 +154,8 @@ static pb_err open_board(struct broker *b, struct store *store, struct pb_why *w
         err = payloads_open(b, &b->payloads);
     if (!err)
         err = control_open(b, store, &b->control, why);
+    if (!err)
+        err = batches_open(b, store, &b->batches, why);
     return err ? err : load_jobs(b, store, why);
 }
 
@@ -201,9 +204,10 @@ static void close_parts(struct broker *b)
     if (b->intake)
         intake_close(b);
     reader_close(b->reader);
-    http_close(b->http);
-    links_close(b->links);
     journal_close(b->journal);
+    batches_close(b->batches);
+    http_close(b->http); /* by now whoever waited for one of the above has been answered */
+    links_close(b->links);
     control_close(b->control);
     payloads_close(b->payloads);
     effects_close(b->effects);

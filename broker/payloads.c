@@ -51,7 +51,7 @@ static struct cached *cached(struct payloads *p, const struct pb_id *job)
 
 static void drop(struct payloads *p, struct cached *c)
 {
-    if (job_is_durable(c->job.kind)) {
+    if (job_is_durable(&c->job)) {
         HASH_DEL(p->by_job, c);
         p->bytes -= c->job.payload_len + CACHED_OVERHEAD;
     } else {
@@ -69,7 +69,7 @@ void payloads_keep(struct payloads *p, struct job *job)
     c->job = *job;
     c->job.result = NULL;
     job->payload = NULL;
-    if (!job_is_durable(c->job.kind)) {
+    if (!job_is_durable(&c->job)) {
         HASH_ADD(hh, p->pinned, job.id, sizeof c->job.id, c);
         return;
     }
@@ -238,7 +238,7 @@ static void fetch(struct payloads *p, const struct board_effect *d, const struct
 void payloads_dispatch(struct payloads *p, const struct board_effect *dispatch)
 {
     struct cached *c = cached(p, &dispatch->job);
-    if (c && !works_on_document(c->job.kind))
+    if (c && (c->job.payload || !works_on_document(c->job.kind)))
         send_attempt(p, dispatch, &c->job, own_payload(&c->job));
     else
         fetch(p, dispatch, c ? &c->job : NULL);

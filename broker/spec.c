@@ -3,7 +3,9 @@
 #include "broker/broker.h"
 #include "common/clock.h"
 
+#include <ctype.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const keys[KEYS] = {
@@ -50,7 +52,8 @@ struct board_spec spec_of(const struct broker *b, const struct job *job)
         .crashes = job->crashes,
         .not_before_ms = spec_board_ms(b, job->not_before_ms),
         .deadline_ms = spec_board_ms(b, job->deadline_ms),
-        .memory = !job_is_durable(job->kind),
+        .memory = !job_is_durable(job),
+        .retried = job->ephemeral,
         .cancelled = job->cancel_asked,
     };
     const char *const texts[KEYS] = {[KEY_TENANT] = job->tenant,
@@ -65,4 +68,24 @@ struct board_spec spec_of(const struct broker *b, const struct job *job)
         s.host_limit = (struct board_limit){
             .interval_us = m->rate.interval_us, .burst = m->rate.burst, .concurrency = m->rate.concurrency};
     return s;
+}
+
+/* The host of an address that is no template, in lower case; false: it is one, or too long. */
+static bool host_of(const char *url, char *out, size_t size)
+{
+    const char *at = url ? strstr(url, "://") : NULL;
+    size_t len = at ? strcspn(at + 3, "/:?#") : 0;
+    if (!len || len >= size || memchr(at + 3, '{', len) || memchr(at + 3, '@', len) || at[3] == '[')
+        return false;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (char)tolower((unsigned char)at[3 + i]);
+    out[len] = 0;
+    return true;
+}
+
+void spec_set_host(struct job *job, const struct manifest *m)
+{
+    const json_t *http = m ? json_object_get(m->json, "http") : NULL;
+    if (!host_of(json_string_value(json_object_get(http, "baseUrl")), job->host, sizeof job->host))
+        snprintf(job->host, sizeof job->host, "%s", job->type);
 }

@@ -4,6 +4,7 @@
 
 #include "broker/board/board.h"
 #include "common/job.h"
+#include "common/manifest.h"
 
 struct broker;
 
@@ -19,5 +20,9 @@ const char *spec_key_name(enum board_key key);
 
 /* A time on the wall as one of the board's; 0 stays 0, and what has passed is the first moment there is. */
 uint64_t spec_board_ms(const struct broker *b, int64_t wall_ms);
+
+/* The name of the provider's gate for a job that asks it: the host where the package names a fixed one, else
+ * the type. By the package alone, so that every job of a type counts for one gate. type is set. */
+void spec_set_host(struct job *job, const struct manifest *m);
 
 #endif

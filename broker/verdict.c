@@ -114,6 +114,8 @@ static void complete_retry(struct store_op *op, const struct board_effect *commi
 
 struct store_op *verdict_complete(struct store_op *op, const struct board_effect *commit)
 {
+    if (op)
+        op->job.attempts = commit->attempts;
     if (op && commit->outcome == OUTCOME_RETRY) {
         complete_retry(op, commit);
         return op;
@@ -129,6 +131,7 @@ struct store_op *verdict_complete(struct store_op *op, const struct board_effect
         return NULL;
     }
     own->job.id = commit->job;
+    own->job.attempts = commit->attempts;
     own->job.state = verdict_state(commit->outcome);
     own->job.finished_at_ms = clock_wall_ms();
     free(own->job.result);

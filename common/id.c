@@ -13,6 +13,17 @@ void id_new(struct pb_id *out, int64_t wall_ms)
     out->bytes[8] = (uint8_t)(0x80 | (out->bytes[8] & 0x3f));
 }
 
+void id_next(struct id_series *s, int64_t wall_ms, struct pb_id *out)
+{
+    if (wall_ms > s->ms)
+        *s = (struct id_series){.ms = wall_ms};
+    if (s->n == 4096)
+        *s = (struct id_series){.ms = s->ms + 1};
+    id_new(out, s->ms);
+    out->bytes[6] = (uint8_t)(0x70 | s->n >> 8);
+    out->bytes[7] = (uint8_t)s->n++;
+}
+
 void id_text(const struct pb_id *id, const char *prefix, char out[ID_TEXT_BYTES])
 {
     char hex[33];

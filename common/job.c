@@ -12,9 +12,9 @@ void job_fini(struct job *job)
     *job = (struct job){0};
 }
 
-bool job_is_durable(enum job_kind kind)
+bool job_is_durable(const struct job *job)
 {
-    return kind != JOB_TEST;
+    return job->kind != JOB_TEST && !job->ephemeral;
 }
 
 const char *job_kind_name(enum job_kind kind)

@@ -53,6 +53,7 @@ struct job {
     uint32_t attempts;     /* that ended without an outcome, so far */
     uint32_t max_attempts; /* then it is given up; 0: LIMIT_JOB_ATTEMPTS */
     uint32_t crashes;      /* workers that died while they ran it alone */
+    bool ephemeral;        /* not stored although others of its kind are: a batch stands for it */
     bool cancel_asked;     /* it ends as cancelled unless an attempt under way has ended otherwise */
     /* Wall clock, milliseconds. not_before_ms, deadline_ms: 0: none. finished_at_ms 0: not finished. */
     int64_t created_at_ms, not_before_ms, deadline_ms, finished_at_ms;
@@ -64,8 +65,8 @@ struct job {
 
 void job_fini(struct job *job); /* frees what it points to; accepts a zeroed one */
 
-/* Is a job of this kind stored? The others live in the broker's memory and are lost with it. */
-bool job_is_durable(enum job_kind kind);
+/* Is the job stored? Others live in the broker's memory and are lost with it. */
+bool job_is_durable(const struct job *job);
 
 /* Names as the API and logs spell them; NULL for a number that names nothing. */
 const char *job_priority_name(enum job_priority priority);

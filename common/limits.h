@@ -28,6 +28,8 @@
 
 /* HTTP served */
 #define LIMIT_HTTP_BODY_BYTES   (1024 * 1024)
+#define LIMIT_HTTP_BULK_BYTES   (16 * 1024 * 1024)  /* where many jobs come at once */
+#define LIMIT_HTTP_BODIES_BYTES (256 * 1024 * 1024) /* of all requests under way */
 #define LIMIT_HTTP_HEADER_BYTES (16 * 1024)
 #define LIMIT_HTTP_CONNECTIONS  1000
 #define LIMIT_HTTP_IDLE_SECONDS 15
@@ -78,9 +80,13 @@
 /* board and journal */
 #define LIMIT_JOBS_LIVE           2000000
 #define LIMIT_JOBS_SUBMITTED      10000 /* in one request */
+#define LIMIT_JOB_DELAY_SECONDS   (366 * 24 * 3600)
+#define LIMIT_PING_BYTES          (64 * 1024) /* a ping's payload */
+#define LIMIT_REPLAY_PER_SECOND   1000
 #define LIMIT_JOB_ATTEMPTS        20    /* that end without an outcome, unless the job says fewer */
 #define LIMIT_JOB_CRASHES         2     /* workers that died running it alone: then it is poison */
 #define LIMIT_PAUSES              200   /* gates that are closed */
+#define LIMIT_BATCHES             64    /* under way */
 #define LIMIT_REPLAYS             4     /* sending dead jobs again, at a time */
 #define LIMIT_PURGE_ROWS          500   /* finished jobs removed in one commit */
 #define LIMIT_JOURNAL_OPS         20000 /* waiting for a commit */

@@ -1,8 +1,10 @@
 #include "common/manifest.h"
 
 #include "common/buf.h"
+#include "common/event_schema.h"
 #include "common/limits.h"
 #include "common/nearest.h"
+#include "common/package_file.h"
 #include "common/regex.h"
 
 #include <dirent.h>
@@ -47,71 +49,6 @@ static struct place place_in(const struct place *parent, const char *member)
     struct place p = {.type = parent->type};
     snprintf(p.pointer, sizeof p.pointer, "%.70s/%.50s", parent->pointer, member);
     return p;
-}
-
-/* -- files, never through a link and never out of the package -- */
-
-/* One step of a path, from dir, which it closes. */
-static int step_into(int dir, const char *name, int flags)
-{
-    int fd = openat(dir, name, flags | O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    int saved = errno;
-    close(dir);
-    errno = saved;
-    return fd;
-}
-
-static bool is_climbing(const char *name, size_t len)
-{
-    return len > NAME_MAX || (len == 2 && memcmp(name, "..", 2) == 0);
-}
-
-static int open_inside(const char *folder, const char *path)
-{
-    int fd = *path == '/' ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    errno = *path == '/' ? EXDEV : errno;
-    while (fd >= 0) {
-        char name[NAME_MAX + 1];
-        size_t len = strcspn(path, "/");
-        if (is_climbing(path, len)) {
-            close(fd);
-            errno = EXDEV;
-            return -1;
-        }
-        snprintf(name, sizeof name, "%.*s", len ? (int)len : 1, len ? path : ".");
-        bool last = !path[len];
-        fd = step_into(fd, name, last ? 0 : O_DIRECTORY);
-        if (last)
-            return fd;
-        path += len + 1;
-    }
-    return fd;
-}
-
-static pb_err read_all(int fd, size_t max_bytes, struct buf *out)
-{
-    char chunk[16384];
-    ssize_t n;
-    buf_init(out, max_bytes);
-    while ((n = read(fd, chunk, sizeof chunk)) > 0)
-        buf_append(out, chunk, (size_t)n);
-    pb_err err = n < 0 ? PB_E_IO : out->failed ? PB_E_LIMIT : PB_OK;
-    if (err)
-        buf_fini(out);
-    return err;
-}
-
-static pb_err read_inside(const char *folder, const char *path, size_t max_bytes, struct buf *out)
-{
-    struct stat st;
-    int fd = open_inside(folder, path);
-    if (fd < 0)
-        return errno == ENOENT                                        ? PB_E_NOT_FOUND
-               : errno == EXDEV || errno == ELOOP || errno == ENOTDIR ? PB_E_DENIED
-                                                                      : PB_E_IO;
-    pb_err err = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read_all(fd, max_bytes, out) : PB_E_DENIED;
-    close(fd);
-    return err;
 }
 
 /* jansson recurses over nesting; its own limit (2048) is deeper than ours. */
@@ -371,7 +308,7 @@ static pb_err check_schema_file(const struct manifest *m, const struct event_typ
     struct buf text;
     json_error_t error;
     char detail[200];
-    pb_err err = read_inside(m->folder, e->schema_path, LIMIT_SCHEMA_BYTES, &text);
+    pb_err err = package_file_read(m->folder, e->schema_path, LIMIT_SCHEMA_BYTES, &text);
     if (err == PB_E_NOT_FOUND)
         return fail(why, p, err, "schemaPath", "names a file that is not there: ", e->schema_path);
     if (err == PB_E_DENIED)
@@ -448,33 +385,45 @@ static pb_err read_events(struct manifest *m, const struct place *root, struct p
     return PB_OK;
 }
 
-/* -- the package's hash: over names, lengths and contents -- */
+/* -- the package's hash: over names, lengths and contents of all files -- */
 
-static void hash_part(crypto_hash_sha256_state *h, const char *name, const struct buf *content)
+static void hash_part(void *user, const char *name, const char *text, size_t len)
 {
+    crypto_hash_sha256_state *h = user;
     char head[512];
-    int len = snprintf(head, sizeof head, "%.400s\n%zu\n", name, content->len);
-    crypto_hash_sha256_update(h, (const uint8_t *)head, (unsigned long long)len);
-    crypto_hash_sha256_update(h, (const uint8_t *)buf_peek(content), content->len);
+    int head_len = snprintf(head, sizeof head, "%.400s\n%zu\n", name, len);
+    crypto_hash_sha256_update(h, (const uint8_t *)head, (unsigned long long)head_len);
+    crypto_hash_sha256_update(h, (const uint8_t *)text, len);
 }
 
-static pb_err hash_package(struct manifest *m, const struct buf *manifest)
+/* An event's schema, with the files that it refers to. */
+static pb_err hash_event(const struct manifest *m, const struct event_type *e, struct js_linter *linter,
+                         crypto_hash_sha256_state *h, struct pb_why *why)
+{
+    struct buf schema;
+    pb_err err = package_file_read(m->folder, e->schema_path, LIMIT_SCHEMA_BYTES, &schema);
+    if (err)
+        return err;
+    hash_part(h, e->schema_path, buf_peek(&schema), schema.len);
+    buf_fini(&schema);
+    return event_schema_check(m, e, linter, hash_part, h, why);
+}
+
+/* Every schema is compiled on the way: a package is not taken with one that cannot be. */
+static pb_err hash_package(struct manifest *m, const struct buf *manifest, struct pb_why *why)
 {
     crypto_hash_sha256_state h;
     uint8_t digest[crypto_hash_sha256_BYTES];
+    struct js_linter *linter = js_linter_new();
+    pb_err err = linter ? PB_OK : PB_E_MEMORY;
     crypto_hash_sha256_init(&h);
-    hash_part(&h, "manifest.json", manifest);
-    for (size_t i = 0; i < m->event_count; i++) {
-        struct buf schema;
-        pb_err err = read_inside(m->folder, m->events[i].schema_path, LIMIT_SCHEMA_BYTES, &schema);
-        if (err)
-            return err;
-        hash_part(&h, m->events[i].schema_path, &schema);
-        buf_fini(&schema);
-    }
+    hash_part(&h, "manifest.json", buf_peek(manifest), manifest->len);
+    for (size_t i = 0; !err && i < m->event_count; i++)
+        err = hash_event(m, &m->events[i], linter, &h, why);
     crypto_hash_sha256_final(&h, digest);
     sodium_bin2hex(m->hash, sizeof m->hash, digest, sizeof digest);
-    return PB_OK;
+    js_linter_free(linter);
+    return err;
 }
 
 /* -- one package -- */
@@ -514,7 +463,7 @@ static void read_interval(struct manifest *m)
     m->interval_ms = n >= 0.01 && n <= 24 * 366 ? (int64_t)(n * (double)HOUR_MS) : DAY_HOURS * HOUR_MS;
 }
 
-static void read_rate(struct manifest *m)
+static void read_test_terms(struct manifest *m)
 {
     const json_t *limit = json_object_get(json_object_get(m->json, "test"), "rateLimit");
     double per_second = json_number_value(json_object_get(limit, "perSecond"));
@@ -523,6 +472,8 @@ static void read_rate(struct manifest *m)
         m->rate.interval_us = (uint32_t)(1e6 / per_second);
         m->rate.burst = per_second < 1 ? 1 : (uint32_t)per_second;
     }
+    const char *effects = json_string_value(json_object_get(json_object_get(m->json, "test"), "sideEffects"));
+    m->billable = effects && strcmp(effects, "billable") == 0;
     if (concurrency > 0 && concurrency <= 10000)
         m->rate.concurrency = (uint32_t)concurrency;
 }
@@ -544,7 +495,7 @@ static pb_err parse_manifest(struct manifest *m, const struct buf *text, const s
 static pb_err fill(struct manifest *m, const struct place *root, struct pb_why *why)
 {
     struct buf text;
-    pb_err err = read_inside(m->folder, "manifest.json", LIMIT_MANIFEST_BYTES, &text);
+    pb_err err = package_file_read(m->folder, "manifest.json", LIMIT_MANIFEST_BYTES, &text);
     if (err)
         return fail(why, root, err, NULL,
                     "cannot be read: it must be a file of at most 256 KiB in the package's folder", NULL);
@@ -556,9 +507,9 @@ static pb_err fill(struct manifest *m, const struct place *root, struct pb_why *
     if (!err)
         err = read_events(m, root, why);
     if (!err) {
-        read_rate(m);
+        read_test_terms(m);
         read_interval(m);
-        err = hash_package(m, &text);
+        err = hash_package(m, &text, why);
     }
     buf_fini(&text);
     return err;
@@ -705,7 +656,7 @@ pb_err manifest_schema(const struct manifest *m, const char *event_type, char **
         struct buf text;
         if (strcmp(m->events[i].event_type, event_type) != 0)
             continue;
-        pb_err err = read_inside(m->folder, m->events[i].schema_path, LIMIT_SCHEMA_BYTES, &text);
+        pb_err err = package_file_read(m->folder, m->events[i].schema_path, LIMIT_SCHEMA_BYTES, &text);
         if (err)
             return err;
         *out = buf_take(&text, len);

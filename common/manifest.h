@@ -46,6 +46,7 @@ struct manifest {
     size_t event_count;
     int64_t interval_ms; /* between scheduled tests (intervalHours; default a day) */
     struct manifest_rate rate;
+    bool billable; /* a test costs money (sideEffects): only done when asked for by name */
 };
 
 struct manifests; /* all of them, sorted by type */

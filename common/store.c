@@ -77,6 +77,10 @@ static bool op_is_whole(const struct store_op *op)
         return op->job.state == JOB_WAITING && op->job.tenant[0];
     case STORE_FINISH_JOB:
         return op->job.state != JOB_WAITING && job_state_name(op->job.state) && change_is_whole(&op->change);
+    case STORE_CHANGE:
+        return op->change.kind != CHANGE_NONE && change_is_whole(&op->change);
+    case STORE_PUT_BATCH:
+        return batch_state_name(op->batch.state) && op->batch.tenant[0] && op->batch.body;
     case STORE_RETRY_JOB:
     case STORE_MARK_JOB:
     case STORE_REVIVE_JOB:
@@ -163,4 +167,39 @@ pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct
                          void *arg, struct pb_why *why)
 {
     return s->ops->list_tokens(s, each, arg, why);
+}
+
+pb_err store_count_integrations(struct store *s, const struct store_filter *filter,
+                                pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                struct pb_why *why)
+{
+    return s->ops->count_integrations(s, filter, each, arg, why);
+}
+
+pb_err store_get_batch(struct store *s, const struct pb_id *id, struct store_batch *out, struct pb_why *why)
+{
+    return s->ops->get_batch(s, id, out, why);
+}
+
+pb_err store_list_batches(struct store *s, const char *tenant, enum batch_state state,
+                          const struct pb_id *before, size_t limit,
+                          pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                          struct pb_why *why)
+{
+    return s->ops->list_batches(s, tenant, state, before, limit, each, arg, why);
+}
+
+void store_batch_fini(struct store_batch *b)
+{
+    free(b->body);
+    *b = (struct store_batch){0};
+}
+
+const char *batch_state_name(enum batch_state state)
+{
+    static const char *const names[] = {[BATCH_RUNNING] = "running",
+                                        [BATCH_PAUSED] = "paused",
+                                        [BATCH_DONE] = "done",
+                                        [BATCH_CANCELLED] = "cancelled"};
+    return (size_t)state < sizeof names / sizeof names[0] ? names[state] : NULL;
 }

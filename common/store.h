@@ -23,8 +23,8 @@ enum store_op_kind {
     /* job, waiting. PB_E_EXISTS with existing_job when (tenant, idem) or the id is known: of jobs that have
      * ended, too, until they are purged; from then on both are free again. */
     STORE_APPEND_JOB,
-    /* job.id, state, result, finished_at_ms; erases the payload, but of a job that is JOB_DEAD; applies
-     * change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
+    /* job.id, state, result, finished_at_ms, attempts (kept where fewer); erases the payload, but of a job
+     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
      * PB_E_CONFLICT. */
     STORE_FINISH_JOB,
     /* job.id, attempts, crashes, not_before_ms: an attempt ended without an outcome; the job stays waiting.
@@ -41,6 +41,8 @@ enum store_op_kind {
     /* purge: removes finished jobs, the longest finished first, at most LIMIT_PURGE_ROWS; says in
      * purge.removed how many: fewer means that none is left to remove. */
     STORE_PURGE_JOBS,
+    STORE_CHANGE,    /* change alone, without a job */
+    STORE_PUT_BATCH, /* batch: writes it as it is, new or not */
     /* Raises the epoch as store_next_epoch does; says it in epoch. PB_E_LIMIT: it is 2^31 - 1. */
     STORE_RAISE_EPOCH,
     STORE_ADD_TOKEN, /* token; PB_E_EXISTS by its hash */
@@ -72,8 +74,22 @@ struct store_change {
     enum store_change_kind kind;
     uint64_t fence;
     int64_t if_generation;
+    int64_t if_revision; /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
     struct integration doc; /* for DELETE only its id; stored with the fence above */
 };
+
+/* One job that stands for many (broker/batches.h). What it is to do, how far it is and what came of it is the
+ * owner's to read and write, as JSON. */
+enum batch_state { BATCH_RUNNING = 1, BATCH_PAUSED, BATCH_DONE, BATCH_CANCELLED };
+struct store_batch {
+    struct pb_id id;
+    enum batch_state state;
+    char tenant[LIMIT_TENANT_CHARS + 1]; /* "*": over all of them */
+    int64_t created_at_ms, finished_at_ms;
+    char *body; /* JSON */
+};
+void store_batch_fini(struct store_batch *b);
+const char *batch_state_name(enum batch_state state); /* NULL for a number that names nothing */
 
 struct store_token {
     uint8_t hash[32];                    /* BLAKE2b-256 of the token's text */
@@ -89,6 +105,7 @@ struct store_op {
     struct store_token token;
     const char *meta_key, *meta_value;
     struct store_purge purge;
+    struct store_batch batch;
     uint32_t epoch;
     pb_err outcome;
     struct pb_id existing_job;
@@ -136,13 +153,27 @@ struct store_filter {
     const char *type;
     enum integration_status status;
     enum integration_health health;
-    const char *text; /* part of the name or account label, ignoring ASCII case */
+    const char *text;          /* part of the name or account label, ignoring ASCII case */
+    int64_t not_since_ms;      /* last validated before this, or never */
+    const struct pb_id *up_to; /* ids up to this one; NULL: all */
 };
 /* Calls each() for up to limit records; the record is lent for the call. each() must not use the handle;
  * returning other than PB_OK it ends the list, which returns the same. */
 pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
                                size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                void *arg, struct pb_why *why) PB_CHECKED;
+/* How many there are of which type. each() is called for every type that has any, in order. */
+pb_err store_count_integrations(struct store *s, const struct store_filter *filter,
+                                pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                struct pb_why *why) PB_CHECKED;
+pb_err store_get_batch(struct store *s, const struct pb_id *id, struct store_batch *out,
+                       struct pb_why *why) PB_CHECKED;
+/* A page of batches, the newest first, before an id (nil: from the newest); of one tenant (NULL: of all), in
+ * one state (0: in any). Lent for the call. */
+pb_err store_list_batches(struct store *s, const char *tenant, enum batch_state state,
+                          const struct pb_id *before, size_t limit,
+                          pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                          struct pb_why *why) PB_CHECKED;
 /* A page of jobs, payloads left out, in order of id: after an id (nil: from the start), or with newest_first
  * before it (nil: from the end). Empty or zero filters match all. */
 struct store_job_filter {

@@ -18,7 +18,7 @@ static struct mongo *of(struct store *s)
 
 const char *mongo_collection_name(enum mongo_collection c)
 {
-    static const char *const names[] = {"Integrations", "Jobs", "Tokens", "Meta"};
+    static const char *const names[] = {"Integrations", "Jobs", "Batches", "Tokens", "Meta"};
     return names[c];
 }
 
@@ -239,6 +239,23 @@ static pb_err get_job(struct store *base, const struct pb_id *id, struct job *ou
     return err;
 }
 
+static pb_err take_batch(void *arg, const bson_t *doc, struct pb_why *why)
+{
+    struct one *one = arg;
+    one->err = mongo_batch_get(doc, one->out, why);
+    return one->err;
+}
+
+static pb_err get_batch(struct store *base, const struct pb_id *id, struct store_batch *out,
+                        struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER;
+    mongo_put_id(&filter, "_id", ID_BATCH, id);
+    pb_err err = find_one(of(base), MONGO_BATCHES, &filter, NULL, take_batch, out, why);
+    bson_destroy(&filter);
+    return err;
+}
+
 static pb_err take_meta(void *arg, const bson_t *doc, struct pb_why *why)
 {
     struct one *one = arg;
@@ -356,6 +373,9 @@ const struct store_ops store_mongo_ops = {
     .get_job = get_job,
     .get_meta = get_meta,
     .list_integrations = mongo_list_integrations,
+    .count_integrations = mongo_count_integrations,
+    .get_batch = get_batch,
+    .list_batches = mongo_list_batches,
     .list_jobs = mongo_list_jobs,
     .list_tokens = mongo_list_tokens,
 };

@@ -13,7 +13,7 @@
 struct stored {
     bool exists, deleted;
     uint64_t fence;
-    int64_t generation;
+    int64_t generation, revision;
 };
 
 /* The changes that a pass is about. All arrays are as long as count was at first. */
@@ -50,7 +50,8 @@ static pb_err judge(const struct store_change *c, const struct stored *s, bool *
     *again = s->fence == c->fence && !remove;
     if (*again || create)
         return PB_OK;
-    return s->generation == c->if_generation ? PB_OK : PB_E_CONFLICT;
+    bool same = s->generation == c->if_generation && (!c->if_revision || s->revision == c->if_revision);
+    return same ? PB_OK : PB_E_CONFLICT;
 }
 
 static void on_stored(void *arg, size_t i, const bson_t *doc)
@@ -60,7 +61,8 @@ static void on_stored(void *arg, size_t i, const bson_t *doc)
     p->stored[i] = (struct stored){.exists = !deleted,
                                    .deleted = deleted,
                                    .fence = (uint64_t)mongo_get_number(doc, "fence"),
-                                   .generation = mongo_get_number(doc, "generation")};
+                                   .generation = mongo_get_number(doc, "generation"),
+                                   .revision = mongo_get_number(doc, "revision")};
 }
 
 static pb_err read_stored(struct mongo *m, struct pass *p, struct pb_why *why)
@@ -70,7 +72,8 @@ static pb_err read_stored(struct mongo *m, struct pass *p, struct pb_why *why)
         p->stored[i] = (struct stored){0};
     }
     return mongo_find_ids(m, MONGO_INTEGRATIONS, ID_INTEGRATION, p->ids, p->count,
-                          "{\"fence\": 1, \"generation\": 1, \"deletedAt\": 1}", on_stored, p, why);
+                          "{\"fence\": 1, \"generation\": 1, \"revision\": 1, \"deletedAt\": 1}", on_stored,
+                          p, why);
 }
 
 static bool is_changed_here(const struct pass *p, const struct store_op *op, const struct pb_id *id)
@@ -113,6 +116,14 @@ static void put_not_deleted(bson_t *filter)
     bson_append_document_end(filter, &part);
 }
 
+/* The record is the one that was read. */
+static void put_version(bson_t *filter, const struct store_change *c)
+{
+    BSON_APPEND_INT64(filter, "generation", c->if_generation);
+    if (c->if_revision)
+        BSON_APPEND_INT64(filter, "revision", c->if_revision);
+}
+
 static size_t add_create(mongoc_bulk_operation_t *bulk, bson_t *filter, const struct store_change *c)
 {
     bson_t doc = BSON_INITIALIZER;
@@ -128,7 +139,7 @@ static size_t add_replace(mongoc_bulk_operation_t *bulk, bson_t *filter, const s
 {
     bson_t doc = BSON_INITIALIZER;
     put_fence_below(filter, "$lt", c->fence);
-    BSON_APPEND_INT64(filter, "generation", c->if_generation);
+    put_version(filter, c);
     mongo_integration_put(&doc, &c->doc, c->fence);
     size_t size = mongo_bulk_replace(bulk, filter, &doc, false);
     bson_destroy(&doc);
@@ -140,7 +151,7 @@ static size_t add_delete(mongoc_bulk_operation_t *bulk, bson_t *filter, const st
 {
     bson_t doc = BSON_INITIALIZER;
     put_fence_below(filter, "$lte", c->fence);
-    BSON_APPEND_INT64(filter, "generation", c->if_generation);
+    put_version(filter, c);
     put_not_deleted(filter);
     mongo_put_id(&doc, "_id", ID_INTEGRATION, &c->doc.id);
     BSON_APPEND_INT64(&doc, "fence", (int64_t)c->fence);

@@ -33,19 +33,25 @@ static uint64_t text_key(char what, const char *a, const char *b)
     return mixed(key_of(what, a, strlen(a) + 1), b, strlen(b)) | 1;
 }
 
+static size_t keys_of_change(const struct store_change *c, uint64_t *out)
+{
+    const struct integration *in = &c->doc;
+    if (c->kind == CHANGE_NONE)
+        return 0;
+    out[0] = key_of('d', in->id.bytes, sizeof in->id.bytes);
+    if (c->kind == CHANGE_DELETE)
+        return 1;
+    out[1] = text_key('n', in->tenant, in->name);
+    return 2;
+}
+
 static size_t keys_of_job(const struct store_op *op, uint64_t *out)
 {
     size_t n = 0;
     out[n++] = key_of('j', op->job.id.bytes, sizeof op->job.id.bytes);
     if (op->kind == STORE_APPEND_JOB && op->job.idem[0])
         out[n++] = text_key('i', op->job.tenant, op->job.idem);
-    if (op->kind != STORE_FINISH_JOB || op->change.kind == CHANGE_NONE)
-        return n;
-    const struct integration *in = &op->change.doc;
-    out[n++] = key_of('d', in->id.bytes, sizeof in->id.bytes);
-    if (op->change.kind != CHANGE_DELETE)
-        out[n++] = text_key('n', in->tenant, in->name);
-    return n;
+    return op->kind == STORE_FINISH_JOB ? n + keys_of_change(&op->change, out + n) : n;
 }
 
 static size_t keys_of(const struct store_op *op, uint64_t out[KEYS_MAX])
@@ -59,6 +65,11 @@ static size_t keys_of(const struct store_op *op, uint64_t out[KEYS_MAX])
         return 1;
     case STORE_ADD_TOKEN:
         out[0] = key_of('t', op->token.hash, sizeof op->token.hash);
+        return 1;
+    case STORE_CHANGE:
+        return keys_of_change(&op->change, out);
+    case STORE_PUT_BATCH:
+        out[0] = key_of('b', op->batch.id.bytes, sizeof op->batch.id.bytes);
         return 1;
     case STORE_PURGE_JOBS:
         return 0; /* everything: see is_alone() */
@@ -153,6 +164,21 @@ static pb_err add_token(struct mongo *m, struct store_op *op, struct pb_why *why
     return err;
 }
 
+static pb_err put_batch(struct mongo *m, struct store_op *op, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER, *opts = BCON_NEW("upsert", BCON_BOOL(true));
+    bson_error_t error;
+    pb_err err = PB_OK;
+    mongo_put_id(&filter, "_id", ID_BATCH, &op->batch.id);
+    mongo_batch_put(&doc, &op->batch);
+    if (!mongoc_collection_replace_one(m->collections[MONGO_BATCHES], &filter, &doc, opts, NULL, &error))
+        err = mongo_fail(m, &error, why);
+    bson_destroy(&filter);
+    bson_destroy(&doc);
+    bson_destroy(opts);
+    return err;
+}
+
 /* The epoch is a number, which findAndModify can raise; all else is text. */
 static void put_meta_value(bson_t *set, const char *key, const char *text)
 {
@@ -196,6 +222,7 @@ static single *const singles[] = {
     [STORE_RAISE_EPOCH] = raise_epoch,
     [STORE_ADD_TOKEN] = add_token,
     [STORE_SET_META] = set_meta,
+    [STORE_PUT_BATCH] = put_batch,
 };
 
 struct round {
@@ -205,13 +232,19 @@ struct round {
 
 typedef bool is_of(const struct store_op *op);
 
-static size_t select_ops(const struct round *r, is_of *wanted)
+/* Adds what is wanted, and not refused yet, behind the n that some has already; gives how many it has then.
+ */
+static size_t add_ops(const struct round *r, size_t n, is_of *wanted)
 {
-    size_t n = 0;
     for (size_t i = 0; i < r->count; i++)
         if (!r->taken[i]->outcome && wanted(r->taken[i]))
             r->some[n++] = r->taken[i];
     return n;
+}
+
+static size_t select_ops(const struct round *r, is_of *wanted)
+{
+    return add_ops(r, 0, wanted);
 }
 
 static bool is_append(const struct store_op *op)
@@ -219,9 +252,14 @@ static bool is_append(const struct store_op *op)
     return op->kind == STORE_APPEND_JOB;
 }
 
-static bool has_change(const struct store_op *op)
+static bool ends_with_change(const struct store_op *op)
 {
     return op->kind == STORE_FINISH_JOB && op->change.kind != CHANGE_NONE;
+}
+
+static bool is_change_alone(const struct store_op *op)
+{
+    return op->kind == STORE_CHANGE;
 }
 
 static bool is_update(const struct store_op *op)
@@ -231,7 +269,7 @@ static bool is_update(const struct store_op *op)
 
 static bool is_single(const struct store_op *op)
 {
-    return !is_append(op) && !is_update(op);
+    return !is_append(op) && !is_update(op) && !is_change_alone(op);
 }
 
 /* Of changes whose jobs refuse their ends nothing is written; what the change itself would have met counts
@@ -261,9 +299,12 @@ static pb_err leave_out_refused(struct mongo *m, struct round *r, size_t *count,
 
 static pb_err write_changes(struct mongo *m, struct round *r, struct pb_why *why)
 {
-    size_t count = select_ops(r, has_change);
+    size_t count = select_ops(r, ends_with_change);
     pb_err err = count ? leave_out_refused(m, r, &count, why) : PB_OK;
-    return err ? err : mongo_changes_write(m, r->some, count, why);
+    if (err)
+        return err;
+    count = add_ops(r, count, is_change_alone);
+    return mongo_changes_write(m, r->some, count, why);
 }
 
 /* Documents first, then the outcomes of the jobs whose documents are written. */

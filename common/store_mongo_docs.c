@@ -42,6 +42,11 @@ static const char *health_word(int n)
     return integration_health_name((enum integration_health)n);
 }
 
+static const char *batch_word(int n)
+{
+    return batch_state_name((enum batch_state)n);
+}
+
 #define WORDS_MAX 32
 
 static void put_word(bson_t *doc, const char *key, word_of *word, int n)
@@ -81,6 +86,11 @@ void mongo_put_status(bson_t *doc, const char *key, enum integration_status stat
 void mongo_put_health(bson_t *doc, const char *key, enum integration_health health)
 {
     put_word(doc, key, health_word, (int)health);
+}
+
+void mongo_put_batch_state(bson_t *doc, const char *key, enum batch_state state)
+{
+    put_word(doc, key, batch_word, (int)state);
 }
 
 void mongo_put_id(bson_t *doc, const char *key, const char *prefix, const struct pb_id *id)
@@ -170,6 +180,7 @@ struct field {
 #define IN(f)             offsetof(struct integration, f)
 #define JOB(f)            offsetof(struct job, f)
 #define TOK(f)            offsetof(struct store_token, f)
+#define BAT(f)            offsetof(struct store_batch, f)
 #define CHARS_OF(type, f) CHARS, offsetof(type, f), sizeof((type *)NULL)->f, NULL
 
 /* In the order in which a shell shows them. The box stands behind health. */
@@ -240,6 +251,14 @@ static bool put_date(bson_t *doc, const char *key, int64_t wall_ms)
         mongo_put_date(doc, key, wall_ms);
     return true;
 }
+
+static const struct field batch_fields[] = {
+    {NULL, "state", WORD, BAT(state), 0, batch_word},
+    {NULL, "tenant", CHARS_OF(struct store_batch, tenant)},
+    {NULL, "createdAt", DATE, BAT(created_at_ms), 0, NULL},
+    {NULL, "finishedAt", DATE, BAT(finished_at_ms), 0, NULL},
+    {NULL, "body", JSON, BAT(body), 0, NULL},
+};
 
 static bool put_text(bson_t *doc, const char *key, const char *text)
 {
@@ -548,5 +567,28 @@ pb_err mongo_token_get(const bson_t *doc, struct store_token *out, struct pb_why
     if (bson_iter_init(&at, doc))
         get_fields(&at, token_fields, COUNT(token_fields), NULL, &token);
     *out = token;
+    return PB_OK;
+}
+
+/* -- batches -- */
+
+void mongo_batch_put(bson_t *doc, const struct store_batch *batch)
+{
+    mongo_put_id(doc, "_id", ID_BATCH, &batch->id);
+    bool ok = put_fields(doc, batch_fields, COUNT(batch_fields), batch);
+    assert(ok);
+}
+
+pb_err mongo_batch_get(const bson_t *doc, struct store_batch *out, struct pb_why *why)
+{
+    struct store_batch batch = {0};
+    bson_iter_t at;
+    if (bson_iter_init(&at, doc))
+        get_fields(&at, batch_fields, COUNT(batch_fields), NULL, &batch);
+    if (!mongo_get_id(doc, "_id", ID_BATCH, &batch.id) || !batch.body) {
+        store_batch_fini(&batch);
+        return strange(doc, "Batches", "_id or body", why);
+    }
+    *out = batch;
     return PB_OK;
 }

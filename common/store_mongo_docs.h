@@ -18,6 +18,7 @@ void mongo_put_state(bson_t *doc, const char *key, enum job_state state);
 void mongo_put_kind(bson_t *doc, const char *key, enum job_kind kind);
 void mongo_put_status(bson_t *doc, const char *key, enum integration_status status);
 void mongo_put_health(bson_t *doc, const char *key, enum integration_health health);
+void mongo_put_batch_state(bson_t *doc, const char *key, enum batch_state state);
 void mongo_put_date(bson_t *doc, const char *key, int64_t wall_ms);
 /* The unique key of a job: tenant, slash, key. */
 void mongo_idem(const struct job *job, char out[MONGO_IDEM_BYTES]);
@@ -33,6 +34,8 @@ void mongo_job_put(bson_t *doc, const struct job *job);
 pb_err mongo_job_get(const bson_t *doc, struct job *out, struct pb_why *why) PB_CHECKED;
 void mongo_token_put(bson_t *doc, const struct store_token *token);
 pb_err mongo_token_get(const bson_t *doc, struct store_token *out, struct pb_why *why) PB_CHECKED;
+void mongo_batch_put(bson_t *doc, const struct store_batch *batch);
+pb_err mongo_batch_get(const bson_t *doc, struct store_batch *out, struct pb_why *why) PB_CHECKED;
 
 /* Parts, for answers that hold only some fields. */
 bool mongo_get_id(const bson_t *doc, const char *key, const char *prefix, struct pb_id *out);

@@ -110,45 +110,62 @@ pb_err mongo_jobs_append(struct mongo *m, struct store_op *const *ops, size_t co
 
 /* -- updates of waiting jobs -- */
 
-static void put_date_or_unset(bson_t *set, bson_t *unset, const char *key, int64_t wall_ms)
+/* The parts of an update. */
+struct update {
+    bson_t set, unset, max;
+};
+
+static void update_init(struct update *u)
+{
+    bson_init(&u->set);
+    bson_init(&u->unset);
+    bson_init(&u->max);
+}
+
+/* As MongoDB wants it: without parts that are empty. */
+static void update_take(struct update *u, bson_t *out)
+{
+    if (!bson_empty(&u->set))
+        BSON_APPEND_DOCUMENT(out, "$set", &u->set);
+    if (!bson_empty(&u->unset))
+        BSON_APPEND_DOCUMENT(out, "$unset", &u->unset);
+    if (!bson_empty(&u->max))
+        BSON_APPEND_DOCUMENT(out, "$max", &u->max);
+    bson_destroy(&u->set);
+    bson_destroy(&u->unset);
+    bson_destroy(&u->max);
+}
+
+static void put_date_or_unset(struct update *u, const char *key, int64_t wall_ms)
 {
     if (wall_ms)
-        mongo_put_date(set, key, wall_ms);
+        mongo_put_date(&u->set, key, wall_ms);
     else
-        BSON_APPEND_BOOL(unset, key, true);
+        BSON_APPEND_BOOL(&u->unset, key, true);
 }
 
-static void put_finish(bson_t *set, bson_t *unset, const struct job *job)
+static void put_finish(struct update *u, const struct job *job)
 {
-    mongo_put_state(set, "state", job->state);
-    mongo_put_date(set, "finishedAt", job->finished_at_ms);
-    mongo_put_result(set, job->result);
+    mongo_put_state(&u->set, "state", job->state);
+    mongo_put_date(&u->set, "finishedAt", job->finished_at_ms);
+    mongo_put_result(&u->set, job->result);
+    BSON_APPEND_INT64(&u->max, "attempts", job->attempts);
     if (job->state != JOB_DEAD)
-        BSON_APPEND_BOOL(unset, "payload", true);
+        BSON_APPEND_BOOL(&u->unset, "payload", true);
 }
 
-static void put_retry(bson_t *set, bson_t *unset, const struct job *job)
+static void put_retry(struct update *u, const struct job *job)
 {
-    BSON_APPEND_INT64(set, "attempts", job->attempts);
-    BSON_APPEND_INT64(set, "crashes", job->crashes);
-    put_date_or_unset(set, unset, "notBefore", job->not_before_ms);
+    BSON_APPEND_INT64(&u->set, "attempts", job->attempts);
+    BSON_APPEND_INT64(&u->set, "crashes", job->crashes);
+    put_date_or_unset(u, "notBefore", job->not_before_ms);
 }
 
-static void put_mark(bson_t *set, bson_t *unset, const struct job *job)
+static void put_mark(struct update *u, const struct job *job)
 {
-    (void)unset;
-    BSON_APPEND_INT64(set, "crashes", job->crashes);
+    BSON_APPEND_INT64(&u->set, "crashes", job->crashes);
     if (job->cancel_asked)
-        BSON_APPEND_BOOL(set, "cancelAsked", true);
-}
-
-/* An update as MongoDB wants it: without parts that are empty. */
-static void put_update(bson_t *update, const bson_t *set, const bson_t *unset)
-{
-    if (!bson_empty(set))
-        BSON_APPEND_DOCUMENT(update, "$set", set);
-    if (!bson_empty(unset))
-        BSON_APPEND_DOCUMENT(update, "$unset", unset);
+        BSON_APPEND_BOOL(&u->set, "cancelAsked", true);
 }
 
 /* A job waits as long as it has no end. Not asked by its state: that has an index, and a planner that takes
@@ -163,20 +180,19 @@ static void put_waiting(bson_t *filter)
 
 static size_t add_update(void *arg, size_t i, mongoc_bulk_operation_t *bulk)
 {
-    static void (*const puts[])(bson_t *, bson_t *, const struct job *) = {
+    static void (*const puts[])(struct update *, const struct job *) = {
         [STORE_FINISH_JOB] = put_finish, [STORE_RETRY_JOB] = put_retry, [STORE_MARK_JOB] = put_mark};
     const struct batch *b = arg;
     const struct store_op *op = b->ops[i];
-    bson_t filter = BSON_INITIALIZER, set = BSON_INITIALIZER, unset = BSON_INITIALIZER;
-    bson_t update = BSON_INITIALIZER;
+    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER;
+    struct update u;
+    update_init(&u);
+    puts[op->kind](&u, &op->job);
+    update_take(&u, &update);
     mongo_put_id(&filter, "_id", ID_JOB, &op->job.id);
     put_waiting(&filter);
-    puts[op->kind](&set, &unset, &op->job);
-    put_update(&update, &set, &unset);
     size_t size = mongo_bulk_update(bulk, &filter, &update, false);
     bson_destroy(&filter);
-    bson_destroy(&set);
-    bson_destroy(&unset);
     bson_destroy(&update);
     return size;
 }
@@ -243,18 +259,17 @@ void mongo_jobs_forget_revived(struct store_op *op)
 
 static void put_revival(bson_t *update, int64_t not_before_ms)
 {
-    bson_t set = BSON_INITIALIZER, unset = BSON_INITIALIZER;
-    mongo_put_state(&set, "state", JOB_WAITING);
-    BSON_APPEND_INT64(&set, "attempts", 0);
-    BSON_APPEND_INT64(&set, "crashes", 0);
-    BSON_APPEND_BOOL(&set, "cancelAsked", false);
-    put_date_or_unset(&set, &unset, "notBefore", not_before_ms);
     static const char *const gone[] = {"deadline", "finishedAt", "result", "code"};
+    struct update u;
+    update_init(&u);
+    mongo_put_state(&u.set, "state", JOB_WAITING);
+    BSON_APPEND_INT64(&u.set, "attempts", 0);
+    BSON_APPEND_INT64(&u.set, "crashes", 0);
+    BSON_APPEND_BOOL(&u.set, "cancelAsked", false);
+    put_date_or_unset(&u, "notBefore", not_before_ms);
     for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
-        BSON_APPEND_BOOL(&unset, gone[i], true);
-    put_update(update, &set, &unset);
-    bson_destroy(&set);
-    bson_destroy(&unset);
+        BSON_APPEND_BOOL(&u.unset, gone[i], true);
+    update_take(&u, update);
 }
 
 static pb_err find_and_revive(struct mongo *m, const struct store_op *op, bson_t *reply, struct pb_why *why)

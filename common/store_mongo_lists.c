@@ -20,13 +20,18 @@ static bson_t *page(const char *index, bool newest_first, size_t limit)
                     BCON_INT32(PAGE_ROWS));
 }
 
-static void put_place(bson_t *filter, const char *prefix, const struct pb_id *after, bool newest_first)
+/* Ids behind after (nil: all), as far as up_to (NULL: to the end). */
+static void put_place(bson_t *filter, const char *prefix, const struct pb_id *after, bool newest_first,
+                      const struct pb_id *up_to)
 {
     bson_t part;
-    if (id_is_nil(after))
+    if (id_is_nil(after) && !up_to)
         return;
     BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &part);
-    mongo_put_id(&part, newest_first ? "$lt" : "$gt", prefix, after);
+    if (!id_is_nil(after))
+        mongo_put_id(&part, newest_first ? "$lt" : "$gt", prefix, after);
+    if (up_to)
+        mongo_put_id(&part, "$lte", prefix, up_to);
     bson_append_document_end(filter, &part);
 }
 
@@ -89,6 +94,29 @@ static void put_tenant(bson_t *filter, const char *tenant)
     bson_append_document_end(filter, &part);
 }
 
+/* Before a date, or never. */
+static void put_not_since(bson_t *filter, int64_t wall_ms)
+{
+    bson_t no, part;
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "lastValidated", &no);
+    BSON_APPEND_DOCUMENT_BEGIN(&no, "$not", &part);
+    BSON_APPEND_DATE_TIME(&part, "$gte", wall_ms);
+    bson_append_document_end(&no, &part);
+    bson_append_document_end(filter, &no);
+}
+
+static const char *index_for(const struct store_filter *f)
+{
+    if (is_set(f->tenant))
+        return is_set(f->type) ? "tenant_type" : "tenant";
+    return is_set(f->type) ? "type" : "_id_";
+}
+
+static bool is_too_long(const char *text)
+{
+    return text && strlen(text) > TEXT_FILTER_MAX;
+}
+
 static void put_filter(bson_t *filter, const struct store_filter *f)
 {
     put_tenant(filter, f->tenant);
@@ -100,6 +128,8 @@ static void put_filter(bson_t *filter, const struct store_filter *f)
         mongo_put_health(filter, "health", f->health);
     if (is_set(f->text))
         put_text(filter, f->text);
+    if (f->not_since_ms)
+        put_not_since(filter, f->not_since_ms);
 }
 
 struct integrations {
@@ -124,15 +154,54 @@ pb_err mongo_list_integrations(struct store *base, const struct store_filter *f,
                                void *arg, struct pb_why *why)
 {
     struct integrations list = {each, arg};
-    if (!limit || (f->text && strlen(f->text) > TEXT_FILTER_MAX)) /* 0 would be: all of them */
+    if (!limit || is_too_long(f->text)) /* 0 would be: all of them */
         return PB_OK;
     bson_t filter = BSON_INITIALIZER;
-    bson_t *opts = page(is_set(f->tenant) ? "tenant" : is_set(f->type) ? "type" : "_id_", false, limit);
-    put_place(&filter, ID_INTEGRATION, after, false);
+    bson_t *opts = page(index_for(f), false, limit);
+    put_place(&filter, ID_INTEGRATION, after, false, f->up_to);
     put_filter(&filter, f);
     pb_err err =
         mongo_find((struct mongo *)base, MONGO_INTEGRATIONS, &filter, opts, give_integration, &list, why);
     bson_destroy(&filter);
+    bson_destroy(opts);
+    return err;
+}
+
+static pb_err give_counts(struct mongo *m, mongoc_cursor_t *cursor,
+                          pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                          struct pb_why *why)
+{
+    const bson_t *doc;
+    bson_error_t error;
+    bson_iter_t type;
+    pb_err err = PB_OK;
+    while (!err && mongoc_cursor_next(cursor, &doc))
+        if (bson_iter_init_find(&type, doc, "_id") && BSON_ITER_HOLDS_UTF8(&type))
+            err = each(arg, bson_iter_utf8(&type, NULL), (uint64_t)mongo_get_number(doc, "n"));
+    return !err && mongoc_cursor_error(cursor, &error) ? mongo_fail(m, &error, why) : err;
+}
+
+pb_err mongo_count_integrations(struct store *base, const struct store_filter *f,
+                                pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                struct pb_why *why)
+{
+    static const struct pb_id first = {{0}};
+    struct mongo *m = (struct mongo *)base;
+    bson_t filter = BSON_INITIALIZER;
+    if (is_too_long(f->text))
+        return PB_OK;
+    put_place(&filter, ID_INTEGRATION, &first, false, f->up_to);
+    put_filter(&filter, f);
+    bson_t *pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(&filter), "}", "{", "$group",
+                                "{", "_id", "$type", "n", "{", "$sum", BCON_INT64(1), "}", "}", "}", "{",
+                                "$sort", "{", "_id", BCON_INT32(1), "}", "}", "]");
+    bson_t *opts = BCON_NEW("hint", BCON_UTF8(index_for(f)));
+    mongoc_cursor_t *cursor = mongoc_collection_aggregate(m->collections[MONGO_INTEGRATIONS],
+                                                          MONGOC_QUERY_NONE, pipeline, opts, NULL);
+    pb_err err = give_counts(m, cursor, each, arg, why);
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&filter);
+    bson_destroy(pipeline);
     bson_destroy(opts);
     return err;
 }
@@ -210,7 +279,7 @@ pb_err mongo_list_jobs(struct store *base, const struct store_job_filter *f, con
     BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &part);
     BSON_APPEND_INT32(&part, "payload", 0);
     bson_append_document_end(opts, &part);
-    put_place(&filter, ID_JOB, after, f->newest_first);
+    put_place(&filter, ID_JOB, after, f->newest_first, NULL);
     put_job_filter(&filter, f, index);
     pb_err err = mongo_find((struct mongo *)base, MONGO_JOBS, &filter, opts, give_job, &list, why);
     bson_destroy(&filter);
@@ -241,6 +310,46 @@ pb_err mongo_list_tokens(struct store *base, pb_err (*each)(void *arg, const str
     bson_t *opts =
         BCON_NEW("hint", "created", "sort", "{", "createdAt", BCON_INT32(1), "_id", BCON_INT32(1), "}");
     pb_err err = mongo_find((struct mongo *)base, MONGO_TOKENS, &filter, opts, give_token, &list, why);
+    bson_destroy(&filter);
+    bson_destroy(opts);
+    return err;
+}
+
+/* -- batches -- */
+
+struct batches {
+    pb_err (*each)(void *arg, const struct store_batch *batch);
+    void *arg;
+};
+
+static pb_err give_batch(void *arg, const bson_t *doc, struct pb_why *why)
+{
+    const struct batches *list = arg;
+    struct store_batch batch;
+    pb_err err = mongo_batch_get(doc, &batch, why);
+    if (err)
+        return err;
+    err = list->each(list->arg, &batch);
+    store_batch_fini(&batch);
+    return err;
+}
+
+pb_err mongo_list_batches(struct store *base, const char *tenant, enum batch_state state,
+                          const struct pb_id *before, size_t limit,
+                          pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                          struct pb_why *why)
+{
+    struct batches list = {each, arg};
+    bson_t filter = BSON_INITIALIZER;
+    if (!limit)
+        return PB_OK;
+    bson_t *opts = page(is_set(tenant) ? "tenant" : state ? "state" : "_id_", true, limit);
+    put_place(&filter, ID_BATCH, before, true, NULL);
+    if (is_set(tenant))
+        BSON_APPEND_UTF8(&filter, "tenant", tenant);
+    if (state)
+        mongo_put_batch_state(&filter, "state", state);
+    pb_err err = mongo_find((struct mongo *)base, MONGO_BATCHES, &filter, opts, give_batch, &list, why);
     bson_destroy(&filter);
     bson_destroy(opts);
     return err;

@@ -9,6 +9,13 @@ pb_err mongo_list_integrations(struct store *base, const struct store_filter *fi
                                const struct pb_id *after, size_t limit,
                                pb_err (*each)(void *arg, const struct integration *in), void *arg,
                                struct pb_why *why) PB_CHECKED;
+pb_err mongo_count_integrations(struct store *base, const struct store_filter *filter,
+                                pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                struct pb_why *why) PB_CHECKED;
+pb_err mongo_list_batches(struct store *base, const char *tenant, enum batch_state state,
+                          const struct pb_id *before, size_t limit,
+                          pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                          struct pb_why *why) PB_CHECKED;
 pb_err mongo_list_jobs(struct store *base, const struct store_job_filter *filter, const struct pb_id *after,
                        size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                        struct pb_why *why) PB_CHECKED;

@@ -17,6 +17,7 @@ static const struct index {
                          "\"sparse\": true}"},
     {MONGO_INTEGRATIONS, "{\"name\": \"tenant\", \"key\": {\"tenant\": 1, \"_id\": 1}}"},
     {MONGO_INTEGRATIONS, "{\"name\": \"type\", \"key\": {\"type\": 1, \"_id\": 1}}"},
+    {MONGO_INTEGRATIONS, "{\"name\": \"tenant_type\", \"key\": {\"tenant\": 1, \"type\": 1, \"_id\": 1}}"},
     {MONGO_INTEGRATIONS, "{\"name\": \"deleted\", \"key\": {\"deletedAt\": 1}, \"sparse\": true}"},
     {MONGO_JOBS, "{\"name\": \"idem\", \"key\": {\"idem\": 1}, \"unique\": true, \"sparse\": true}"},
     {MONGO_JOBS, "{\"name\": \"state\", \"key\": {\"state\": 1, \"_id\": 1}}"},
@@ -25,6 +26,8 @@ static const struct index {
     {MONGO_JOBS, "{\"name\": \"code\", \"key\": {\"tenant\": 1, \"code\": 1, \"_id\": 1}, "
                  "\"partialFilterExpression\": {\"code\": {\"$exists\": true}}}"},
     {MONGO_JOBS, "{\"name\": \"ended\", \"key\": {\"state\": 1, \"finishedAt\": 1, \"_id\": 1}}"},
+    {MONGO_BATCHES, "{\"name\": \"state\", \"key\": {\"state\": 1, \"_id\": 1}}"},
+    {MONGO_BATCHES, "{\"name\": \"tenant\", \"key\": {\"tenant\": 1, \"_id\": 1}}"},
     {MONGO_TOKENS, "{\"name\": \"created\", \"key\": {\"createdAt\": 1, \"_id\": 1}}"},
 };
 

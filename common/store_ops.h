@@ -26,6 +26,14 @@ struct store_ops {
     pb_err (*list_jobs)(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
                         size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                         struct pb_why *why);
+    pb_err (*count_integrations)(struct store *s, const struct store_filter *filter,
+                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                 struct pb_why *why);
+    pb_err (*get_batch)(struct store *s, const struct pb_id *id, struct store_batch *out, struct pb_why *why);
+    pb_err (*list_batches)(struct store *s, const char *tenant, enum batch_state state,
+                           const struct pb_id *before, size_t limit,
+                           pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                           struct pb_why *why);
     pb_err (*list_tokens)(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                           void *arg, struct pb_why *why);
 };

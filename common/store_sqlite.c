@@ -15,10 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
-#define BUSY_MS        5000
-#define CACHE_KIB                                                                                            \
-    16384 /* the writer's: enough for a commit's scattered pages, which else are written twice */
+#define SCHEMA_VERSION   1
+#define BUSY_MS          5000
+#define CACHE_KIB        16384 /* the writer's: else a commit's scattered pages are written twice */
 #define CHECKPOINT_PAGES 16384 /* of 4 KiB: 64 MiB of WAL */
 
 /* Steps from one schema version to the next; user_version counts those that were taken. */
@@ -51,6 +50,8 @@ static const char *const migrations[SCHEMA_VERSION] = {
     " fence INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE UNIQUE INDEX integrations_name ON integrations (tenant, name);"
     "CREATE INDEX integrations_type ON integrations (type, id);"
+    "CREATE TABLE batches (id BLOB PRIMARY KEY, state INTEGER NOT NULL, tenant TEXT NOT NULL,"
+    " created_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE tombstones (id BLOB PRIMARY KEY, fence INTEGER NOT NULL, deleted_at INTEGER NOT NULL) "
     "STRICT, WITHOUT ROWID;"
     "CREATE INDEX tombstones_age ON tombstones (deleted_at);"
@@ -184,16 +185,13 @@ static pb_err list_integrations(struct store *base, const struct store_filter *f
                                 void *arg, struct pb_why *why)
 {
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_INTEGRATIONS);
+    bool of_type = f->type && f->type[0];
+    sqlite3_stmt *st = rows_take(&s->rows, of_type ? SQL_LIST_OF_TYPE : SQL_LIST_INTEGRATIONS);
     if (!st)
         return db_fail(s, why);
     rows_bind_id(st, 1, after);
-    rows_bind_filter(st, 2, f->tenant);
-    rows_bind_filter(st, 3, f->type);
-    sqlite3_bind_int(st, 4, (int)f->status);
-    sqlite3_bind_int(st, 5, (int)f->health);
-    rows_bind_filter(st, 6, f->text);
-    sqlite3_bind_int64(st, 7, (sqlite3_int64)limit);
+    rows_bind_integration_filter(st, f);
+    sqlite3_bind_int64(st, 9, (sqlite3_int64)limit);
     pb_err err = PB_OK;
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -201,6 +199,67 @@ static pb_err list_integrations(struct store *base, const struct store_filter *f
         rows_read_integration(st, &in);
         err = each(arg, &in);
         integration_fini(&in);
+    }
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
+static pb_err count_integrations(struct store *base, const struct store_filter *f,
+                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
+                                 struct pb_why *why)
+{
+    static const struct pb_id first = {{0}};
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_COUNT_INTEGRATIONS);
+    if (!st)
+        return db_fail(s, why);
+    rows_bind_id(st, 1, &first);
+    rows_bind_integration_filter(st, f);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        err = each(arg, (const char *)sqlite3_column_text(st, 0), (uint64_t)sqlite3_column_int64(st, 1));
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
+static pb_err get_batch(struct store *base, const struct pb_id *id, struct store_batch *out,
+                        struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_GET_BATCH);
+    if (!st)
+        return db_fail(s, why);
+    rows_bind_id(st, 1, id);
+    pb_err err = one_row(s, sqlite3_step(st), why);
+    if (!err)
+        rows_read_batch(st, out);
+    rows_give(st);
+    return err;
+}
+
+static pb_err list_batches(struct store *base, const char *tenant, enum batch_state state,
+                           const struct pb_id *before, size_t limit,
+                           pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
+                           struct pb_why *why)
+{
+    static const struct pb_id last = {
+        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_BATCHES);
+    if (!st)
+        return db_fail(s, why);
+    rows_bind_id(st, 1, id_is_nil(before) ? &last : before);
+    rows_bind_filter(st, 2, tenant);
+    sqlite3_bind_int(st, 3, (int)state);
+    sqlite3_bind_int64(st, 4, (sqlite3_int64)limit);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct store_batch batch;
+        rows_read_batch(st, &batch);
+        err = each(arg, &batch);
+        store_batch_fini(&batch);
     }
     rows_give(st);
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
@@ -392,6 +451,9 @@ const struct store_ops store_sqlite_ops = {
     .get_job = get_job,
     .get_meta = get_meta,
     .list_integrations = list_integrations,
+    .count_integrations = count_integrations,
+    .get_batch = get_batch,
+    .list_batches = list_batches,
     .list_jobs = list_jobs,
     .list_tokens = list_tokens,
 };

@@ -34,6 +34,13 @@
     "last_validated, "                                                                                       \
     "next_validation, created_at, updated_at, generation, revision, fence"
 
+/* From the second parameter on; rows_bind_integration_filter() fills them. */
+#define INTEGRATION_FILTER                                                                                   \
+    "(?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR type = ?3) AND (?4 = 0 OR status = ?4) "                 \
+    "AND (?5 = 0 OR health = ?5) "                                                                           \
+    "AND (?6 IS NULL OR instr(lower(name), lower(?6)) > 0 OR instr(lower(account_label), lower(?6)) > 0) "   \
+    "AND (?7 = 0 OR last_validated < ?7) AND (?8 IS NULL OR id <= ?8)"
+
 static const char *const sql[SQL_STATEMENTS] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -43,7 +50,7 @@ static const char *const sql[SQL_STATEMENTS] = {
         "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19) ON CONFLICT DO NOTHING",
     [SQL_FIND_JOB] = "SELECT id FROM jobs WHERE (tenant = ?1 AND idem = ?2) OR id = ?3",
     [SQL_FINISH_JOB] =
-        "UPDATE jobs SET state = ?2, result = ?3, finished_at = ?4, payload = iif(?2 = 5, payload, NULL), "
+        "UPDATE jobs SET state = ?2, result = ?3, finished_at = ?4, attempts = max(attempts, ?5), payload = iif(?2 = 5, payload, NULL), "
         "code = iif(json_valid(?3), json_extract(?3, '$.code'), NULL) WHERE id = ?1 AND state = 1",
     [SQL_RETRY_JOB] =
         "UPDATE jobs SET attempts = ?2, crashes = ?3, not_before = ?4 WHERE id = ?1 AND state = 1",
@@ -68,7 +75,7 @@ static const char *const sql[SQL_STATEMENTS] = {
     [SQL_OLDEST_DEAD] =
         "SELECT finished_at, id FROM jobs INDEXED BY jobs_dead WHERE state = 5 ORDER BY finished_at, id",
     [SQL_DELETE_JOB] = "DELETE FROM jobs WHERE id = ?1",
-    [SQL_FENCE_OF] = "SELECT fence, generation FROM integrations WHERE id = ?1",
+    [SQL_FENCE_OF] = "SELECT fence, generation, revision FROM integrations WHERE id = ?1",
     [SQL_TOMBSTONE_OF] = "SELECT fence FROM tombstones WHERE id = ?1",
     [SQL_PUT_INTEGRATION] =
         "INSERT OR REPLACE INTO integrations (" INTEGRATION_COLUMNS ") VALUES "
@@ -80,11 +87,19 @@ static const char *const sql[SQL_STATEMENTS] = {
     [SQL_GET_INTEGRATION] = "SELECT " INTEGRATION_COLUMNS " FROM integrations WHERE id = ?1",
     [SQL_FIND_NAME] = "SELECT id FROM integrations WHERE tenant = ?1 AND name = ?2",
     [SQL_LIST_INTEGRATIONS] =
-        "SELECT " INTEGRATION_COLUMNS " FROM integrations WHERE id > ?1 "
-        "AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR type = ?3) AND (?4 = 0 OR status = ?4) "
-        "AND (?5 = 0 OR health = ?5) "
-        "AND (?6 IS NULL OR instr(lower(name), lower(?6)) > 0 OR instr(lower(account_label), lower(?6)) > 0) "
-        "ORDER BY id LIMIT ?7",
+        "SELECT " INTEGRATION_COLUMNS " FROM integrations WHERE id > ?1 AND " INTEGRATION_FILTER
+        " ORDER BY id LIMIT ?9",
+    [SQL_LIST_OF_TYPE] = "SELECT " INTEGRATION_COLUMNS
+                         " FROM integrations INDEXED BY integrations_type WHERE type = ?3 AND id > ?1 "
+                         "AND " INTEGRATION_FILTER " ORDER BY id LIMIT ?9",
+    [SQL_COUNT_INTEGRATIONS] = "SELECT type, count(*) FROM integrations WHERE id > ?1 AND " INTEGRATION_FILTER
+                               " GROUP BY type ORDER BY type",
+    [SQL_PUT_BATCH] = "INSERT OR REPLACE INTO batches (id, state, tenant, created_at, finished_at, body) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_GET_BATCH] = "SELECT id, state, tenant, created_at, finished_at, body FROM batches WHERE id = ?1",
+    [SQL_LIST_BATCHES] =
+        "SELECT id, state, tenant, created_at, finished_at, body FROM batches WHERE id < ?1 "
+        "AND (?2 IS NULL OR tenant = ?2) AND (?3 = 0 OR state = ?3) ORDER BY id DESC LIMIT ?4",
     [SQL_INSERT_TOKEN] = "INSERT INTO tokens (hash, tenant, role, name, created_at) VALUES (?1,?2,?3,?4,?5) "
                          "ON CONFLICT DO NOTHING",
     [SQL_LIST_TOKENS] = "SELECT hash, tenant, role, name, created_at FROM tokens ORDER BY created_at",
@@ -369,4 +384,38 @@ void rows_read_token(sqlite3_stmt *st, struct store_token *out)
     column_chars(st, 1, out->tenant, sizeof out->tenant);
     column_chars(st, 2, out->role, sizeof out->role);
     column_chars(st, 3, out->name, sizeof out->name);
+}
+
+void rows_bind_integration_filter(sqlite3_stmt *st, const struct store_filter *f)
+{
+    rows_bind_filter(st, 2, f->tenant);
+    rows_bind_filter(st, 3, f->type);
+    sqlite3_bind_int(st, 4, (int)f->status);
+    sqlite3_bind_int(st, 5, (int)f->health);
+    rows_bind_filter(st, 6, f->text);
+    sqlite3_bind_int64(st, 7, f->not_since_ms);
+    if (f->up_to)
+        rows_bind_id(st, 8, f->up_to);
+}
+
+/* -- batches -- */
+
+void rows_bind_batch(sqlite3_stmt *st, const struct store_batch *b)
+{
+    rows_bind_id(st, 1, &b->id);
+    sqlite3_bind_int(st, 2, (int)b->state);
+    rows_bind_text(st, 3, b->tenant);
+    sqlite3_bind_int64(st, 4, b->created_at_ms);
+    sqlite3_bind_int64(st, 5, b->finished_at_ms);
+    rows_bind_text(st, 6, b->body);
+}
+
+void rows_read_batch(sqlite3_stmt *st, struct store_batch *out)
+{
+    *out = (struct store_batch){.state = (enum batch_state)sqlite3_column_int(st, 1),
+                                .created_at_ms = sqlite3_column_int64(st, 3),
+                                .finished_at_ms = sqlite3_column_int64(st, 4)};
+    rows_column_id(st, 0, &out->id);
+    column_chars(st, 2, out->tenant, sizeof out->tenant);
+    out->body = rows_column_text(st, 5);
 }

@@ -44,6 +44,11 @@ enum sql_statement {
     SQL_GET_INTEGRATION,
     SQL_FIND_NAME,
     SQL_LIST_INTEGRATIONS,
+    SQL_LIST_OF_TYPE,
+    SQL_COUNT_INTEGRATIONS,
+    SQL_PUT_BATCH,
+    SQL_GET_BATCH,
+    SQL_LIST_BATCHES,
     SQL_INSERT_TOKEN,
     SQL_LIST_TOKENS,
     SQL_SET_META,
@@ -84,5 +89,10 @@ void rows_bind_integration(sqlite3_stmt *st, const struct integration *in);
 void rows_read_integration(sqlite3_stmt *st, struct integration *out);
 void rows_bind_token(sqlite3_stmt *st, const struct store_token *t);
 void rows_read_token(sqlite3_stmt *st, struct store_token *out);
+
+/* Parameters 2 to 8 of the statements that select integrations. */
+void rows_bind_integration_filter(sqlite3_stmt *st, const struct store_filter *f);
+void rows_bind_batch(sqlite3_stmt *st, const struct store_batch *b);
+void rows_read_batch(sqlite3_stmt *st, struct store_batch *out);
 
 #endif

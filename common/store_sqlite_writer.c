@@ -20,7 +20,7 @@ static int run(sqlite3_stmt *st)
 struct stored {
     bool exists;
     uint64_t fence;
-    int64_t generation;
+    int64_t generation, revision;
 };
 
 static int look(struct writer *w, enum sql_statement which, const struct pb_id *id, struct stored *out)
@@ -32,7 +32,9 @@ static int look(struct writer *w, enum sql_statement which, const struct pb_id *
     int rc = sqlite3_step(st);
     out->exists = rc == SQLITE_ROW;
     out->fence = out->exists ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
-    out->generation = out->exists && which == SQL_FENCE_OF ? sqlite3_column_int64(st, 1) : 0;
+    bool whole = out->exists && which == SQL_FENCE_OF;
+    out->generation = whole ? sqlite3_column_int64(st, 1) : 0;
+    out->revision = whole ? sqlite3_column_int64(st, 2) : 0;
     rows_give(st);
     return rc == SQLITE_ROW ? SQLITE_DONE : rc;
 }
@@ -57,7 +59,8 @@ static pb_err judge(const struct store_change *c, const struct stored *doc, cons
     *again = doc->fence == c->fence && c->kind != CHANGE_DELETE;
     if (*again || c->kind == CHANGE_CREATE)
         return PB_OK;
-    return doc->generation == c->if_generation ? PB_OK : PB_E_CONFLICT;
+    bool same = doc->generation == c->if_generation && (!c->if_revision || doc->revision == c->if_revision);
+    return same ? PB_OK : PB_E_CONFLICT;
 }
 
 static int name_owner(struct writer *w, const struct integration *in, struct pb_id *owner, bool *taken)
@@ -209,6 +212,7 @@ static int end_job(struct writer *w, const struct store_op *op, pb_err *verdict)
     sqlite3_bind_int(st, 2, (int)op->job.state);
     rows_bind_text(st, 3, op->job.result);
     sqlite3_bind_int64(st, 4, op->job.finished_at_ms);
+    sqlite3_bind_int64(st, 5, op->job.attempts);
     int rc = run(st);
     if (rc != SQLITE_DONE)
         return rc;
@@ -396,6 +400,23 @@ static int purge_jobs(struct writer *w, struct store_op *op, pb_err *verdict)
 
 /* -- the rest -- */
 
+static int change_alone(struct writer *w, struct store_op *op, pb_err *verdict)
+{
+    bool again = false;
+    int rc = judge_change(w, &op->change, &again, verdict);
+    return rc == SQLITE_DONE && !*verdict && !again ? write_change(w, &op->change) : rc;
+}
+
+static int put_batch(struct writer *w, struct store_op *op, pb_err *verdict)
+{
+    (void)verdict;
+    sqlite3_stmt *st = rows_take(w->rows, SQL_PUT_BATCH);
+    if (!st)
+        return SQLITE_ERROR;
+    rows_bind_batch(st, &op->batch);
+    return run(st);
+}
+
 static int raise_epoch(struct writer *w, struct store_op *op, pb_err *verdict)
 {
     sqlite3_stmt *st = rows_take(w->rows, SQL_RAISE_EPOCH);
@@ -439,9 +460,10 @@ static int set_meta(struct writer *w, struct store_op *op, pb_err *verdict)
 typedef int apply(struct writer *w, struct store_op *op, pb_err *verdict);
 
 static apply *const applies[] = {
-    [STORE_APPEND_JOB] = append_job,   [STORE_FINISH_JOB] = finish_job, [STORE_RETRY_JOB] = retry_job,
-    [STORE_MARK_JOB] = mark_job,       [STORE_REVIVE_JOB] = revive_job, [STORE_PURGE_JOBS] = purge_jobs,
-    [STORE_RAISE_EPOCH] = raise_epoch, [STORE_ADD_TOKEN] = add_token,   [STORE_SET_META] = set_meta,
+    [STORE_APPEND_JOB] = append_job, [STORE_FINISH_JOB] = finish_job, [STORE_RETRY_JOB] = retry_job,
+    [STORE_MARK_JOB] = mark_job,     [STORE_REVIVE_JOB] = revive_job, [STORE_PURGE_JOBS] = purge_jobs,
+    [STORE_CHANGE] = change_alone,   [STORE_PUT_BATCH] = put_batch,   [STORE_RAISE_EPOCH] = raise_epoch,
+    [STORE_ADD_TOKEN] = add_token,   [STORE_SET_META] = set_meta,
 };
 
 int writer_apply(struct writer *w, struct store_op *op)

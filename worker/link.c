@@ -67,6 +67,8 @@ struct link {
     struct held *held;
     uint32_t running, unsettled, unsent;
     uint64_t running_sum, received;
+    uint64_t told_received;  /* with the last report, */
+    uint32_t told_free;      /* as the credit there */
     struct buf unsent_frame; /* a sealed report that the pipe had no room for */
     bool list_asked, refusal_logged;
     bool draining;
@@ -115,7 +117,8 @@ static void close_session(struct link *l)
     if (l->jobs_open) {
         unwatch_socket(l, l->jobs, NNG_OPT_RECVFD);
         atomic_store(&l->jobs_id, 0);
-        nng_pipe_notify(l->jobs, NNG_PIPE_EV_REM_POST, NULL, NULL);          /* it may outlive the link */
+        /* its pipe may go when l has gone: in limbo, and at the end of the process */
+        (void)nng_pipe_notify(l->jobs, NNG_PIPE_EV_REM_POST, NULL, NULL);
         limbo_add(&l->limbo, l->jobs, l->now_ms + 2 * (uint64_t)l->beat_ms); /* pings come with each beat */
         l->jobs_open = false;
     }
@@ -333,7 +336,8 @@ static void start_session(struct link *l, const struct wire_joined *j)
     watch_socket(l, l->jobs, NNG_OPT_RECVFD);
     l->state = JOINED;
     l->tries = 0;
-    l->received = 0;
+    l->received = l->told_received = 0;
+    l->told_free = 0;
     l->sent_told = false;
     l->refusal_logged = false;
     l->heard_ms = l->now_ms;
@@ -532,6 +536,14 @@ static uint32_t free_slots(const struct link *l)
     return blocked || l->running >= l->settings.capacity ? 0 : l->settings.capacity - l->running;
 }
 
+/* Does the broker think that there is much less room here than there is? It would wait for the next beat. */
+static bool has_room_untold(const struct link *l)
+{
+    uint64_t since = l->received - l->told_received;
+    uint32_t known = since < l->told_free ? l->told_free - (uint32_t)since : 0, free = free_slots(l);
+    return free > known && (known == 0 || free - known >= l->settings.capacity / 2);
+}
+
 static size_t outcome_bytes(const struct wire_outcome *o)
 {
     return o->result.len + o->code.len + o->change.doc.len + 128;
@@ -595,6 +607,8 @@ static pb_err seal_report(struct link *l)
     struct wire_report r = {
         .received = l->received, .free = free_slots(l), .draining = l->draining, .outcomes = outcomes};
     struct buf plain;
+    l->told_free = r.free;
+    l->told_received = r.received;
     r.outcome_count = gather(l, outcomes);
     mark_sent(l, outcomes, r.outcome_count);
     count_running(l, &r);
@@ -616,7 +630,7 @@ static void send_reports(struct link *l)
 {
     bool beat = l->now_ms >= l->sent_ms + l->beat_ms;
     pb_err err = PB_OK;
-    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat)) {
+    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat || has_room_untold(l))) {
         if (!l->unsent_frame.len)
             err = seal_report(l);
         if (!err)

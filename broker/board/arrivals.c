@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#define RELEASED_A_TICK 4096 /* so that a million loaded jobs do not stop the loop */
+
 static void reject(struct board_effects *out, const struct board_event *e, pb_err err)
 {
     struct board_effect *fx = board_effect(out, BOARD_REJECT);
@@ -21,7 +23,8 @@ static void fill(struct board *b, uint32_t i, const struct board_event *e)
     s->max_attempts = (uint16_t)(most < UINT16_MAX ? most : UINT16_MAX);
     s->attempts = (uint16_t)(spec->attempts < UINT16_MAX ? spec->attempts : UINT16_MAX);
     s->crashes = (uint8_t)(spec->crashes < UINT8_MAX ? spec->crashes : UINT8_MAX);
-    s->flags = (uint8_t)((spec->memory ? SLOT_MEMORY : 0) | (spec->cancelled ? SLOT_CANCELLED : 0));
+    s->flags = (uint8_t)((spec->memory ? SLOT_MEMORY : 0) | (spec->retried ? SLOT_RETRIED : 0) |
+                         (spec->cancelled ? SLOT_CANCELLED : 0));
     if (!spec->deadline_ms)
         return;
     uint64_t seconds = (spec->deadline_ms + 999) / 1000;
@@ -99,8 +102,11 @@ void board_on_appended(struct board *b, uint64_t now_ms, const struct board_even
     admit(b, now_ms, i, out);
 }
 
-static void make_held(struct board *b, uint32_t i)
+/* Each for as long, however long the loading goes on. */
+static void make_held(struct board *b, uint64_t now_ms, uint32_t i)
 {
+    b->held_until_ms = now_ms + b->settings.recovery_ms;
+    board_slot(b, i)->held_ms = (uint32_t)b->held_until_ms;
     slots_set_state(&b->slots, i, HELD);
     list_push(&b->slots, &b->held, i);
 }
@@ -114,23 +120,33 @@ void board_on_loaded(struct board *b, uint64_t now_ms, const struct board_event 
         reject(out, e, err);
         return;
     }
-    b->held_until_ms = now_ms + b->settings.recovery_ms;
     if (lanes_enter(b, i, &first) != PB_OK || first)
-        make_held(b, i);
+        make_held(b, now_ms, i);
+}
+
+uint64_t board_held_due_ms(const struct board *b)
+{
+    if (b->held.head == NONE)
+        return UINT64_MAX;
+    uint32_t before_last = (uint32_t)b->held_until_ms - board_slot(b, b->held.head)->held_ms;
+    return b->held_until_ms - before_last;
+}
+
+static void release(struct board *b, uint64_t now_ms, uint32_t i)
+{
+    struct slot *s = board_slot(b, i);
+    uint64_t wanted_ms = s->due_ms, due_ms = now_ms + board_backoff(b, s->attempts);
+    board_unlist(b, i);
+    if (board_fate(s) != REASON_NONE)
+        due_ms = now_ms;
+    else if (wanted_ms > due_ms)
+        due_ms = wanted_ms;
+    board_delay(b, i, due_ms);
 }
 
 /* A restart is no reason for a storm. */
 void board_release_held(struct board *b, uint64_t now_ms)
 {
-    while (b->held.head != NONE && now_ms >= b->held_until_ms) {
-        uint32_t i = b->held.head;
-        struct slot *s = board_slot(b, i);
-        uint64_t wanted_ms = s->due_ms, due_ms = now_ms + board_backoff(b, s->attempts);
-        board_unlist(b, i);
-        if (board_fate(s) != REASON_NONE)
-            due_ms = now_ms;
-        else if (wanted_ms > due_ms)
-            due_ms = wanted_ms;
-        board_delay(b, i, due_ms);
-    }
+    for (size_t n = 0; board_held_due_ms(b) <= now_ms && n < RELEASED_A_TICK; n++)
+        release(b, now_ms, b->held.head);
 }

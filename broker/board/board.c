@@ -56,6 +56,7 @@ void board_send(struct board *b, uint64_t now_ms, uint32_t i, struct seat *seat,
     struct slot *s = board_slot(b, i);
     uint64_t waited_ms = s->state == READY ? now_ms - s->ready_ms : 0;
     s->fence = next_fence(b, out);
+    s->flags &= (uint8_t)~SLOT_CHARGED;
     board_sit(b, i, seat, ++seat->sent);
     seats_update(&b->seats, seat);
     b->stats.dispatched++;
@@ -128,9 +129,9 @@ uint64_t board_due_ms(const struct board *b)
 {
     uint64_t due_ms = least(heap_due(&b->delays), heap_due(&b->deadlines));
     due_ms = least(due_ms, suspects_due_ms(b));
-    if (b->seats.ring != SEAT_NONE)
+    if (b->seats.ring != SEAT_NONE && board_may_send(b))
         due_ms = least(due_ms, lines_due_ms(b->lines));
-    return b->held.head != NONE ? least(due_ms, b->held_until_ms) : due_ms;
+    return least(due_ms, board_held_due_ms(b));
 }
 
 pb_err board_limit(struct board *b, enum board_key key, uint64_t name, const struct board_limit *limit)

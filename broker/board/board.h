@@ -74,6 +74,7 @@ struct board_spec {
     uint32_t attempts, max_attempts, crashes; /* max_attempts 0: LIMIT_JOB_ATTEMPTS */
     uint64_t not_before_ms, deadline_ms;      /* of the board's clock; 0: none */
     bool memory, cancelled;
+    bool retried; /* of a memory job: its worker's death does not end it, since somebody stands for it */
 };
 
 struct board_beat {

@@ -289,6 +289,13 @@ void lines_pass(struct lines *l, uint32_t i, uint64_t now_ms)
             gates_pass(&l->gates, l->items[i].gates[k], now_ms);
 }
 
+void lines_resume(struct lines *l, uint32_t i)
+{
+    for (int k = 0; k < KEYS; k++)
+        if (l->items[i].gates[k] != NONE)
+            gates_at(&l->gates, l->items[i].gates[k])->running++;
+}
+
 bool lines_is_open(struct lines *l, uint32_t line, uint64_t now_ms)
 {
     return closed_gate(l, &l->items[line], now_ms) == NONE;

@@ -37,9 +37,10 @@ void lines_remove(struct lines *l, uint32_t slot);
 
 /* The job whose turn it is, taken out of its line; its gates have let it through. NONE: nobody's. */
 uint32_t lines_next(struct lines *l, uint64_t now_ms);
-/* An attempt that did not come by lines_next() goes through all the same (it is under way, or has a worker of
- * its own). */
+/* An attempt that did not come by lines_next() goes through (it has a worker of its own). */
 void lines_pass(struct lines *l, uint32_t line, uint64_t now_ms);
+/* One that went through before is under way again. */
+void lines_resume(struct lines *l, uint32_t line);
 bool lines_is_open(struct lines *l, uint32_t line, uint64_t now_ms);
 /* An attempt that went through is over. */
 void lines_return(struct lines *l, uint32_t line);

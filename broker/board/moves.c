@@ -79,6 +79,7 @@ static void leave_line(struct board *b, uint32_t i)
 static void leave_held(struct board *b, uint32_t i)
 {
     list_remove(&b->slots, &b->held, i);
+    board_slot(b, i)->heap_at = NONE; /* shares its place with held_ms */
 }
 
 static void leave_delays(struct board *b, uint32_t i)
@@ -125,6 +126,12 @@ void board_start_waiting(struct board *b, uint64_t now_ms, uint32_t i)
 }
 
 /* -- the end of a job -- */
+
+void board_note_loss(struct slot *s)
+{
+    if ((s->flags & (SLOT_MEMORY | SLOT_RETRIED)) == SLOT_MEMORY)
+        s->flags |= SLOT_LOST;
+}
 
 enum board_reason board_fate(const struct slot *s)
 {

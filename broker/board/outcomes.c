@@ -142,7 +142,11 @@ void board_on_committed(struct board *b, uint64_t now_ms, const struct board_eve
     settle(b, s, out);
     board_unlist(b, i);
     if (e->err != PB_E_CONFLICT && e->outcome != OUTCOME_RETRY) {
-        const struct board_effect how = {.fence = e->fence, .outcome = e->outcome, .cargo = e->cargo};
+        bool ended = e->outcome == OUTCOME_CANCELLED || e->outcome == OUTCOME_DEAD;
+        const struct board_effect how = {.fence = e->fence,
+                                         .outcome = e->outcome,
+                                         .reason = ended ? board_fate(s) : REASON_NONE,
+                                         .cargo = e->cargo};
         board_finish(b, now_ms, i, &how, out);
         return;
     }

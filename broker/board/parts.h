@@ -22,7 +22,7 @@ struct board {
     struct heap delays, deadlines;
     struct index lanes; /* by integration: the last job of its lane */
     struct list held;
-    uint64_t held_until_ms;
+    uint64_t held_until_ms; /* the last of them */
     uint32_t epoch, fence_counter;
     bool raising; /* an epoch has been asked for */
     uint64_t random;
@@ -57,6 +57,9 @@ void board_delay(struct board *b, uint32_t i, uint64_t due_ms);
 void board_make_ready(struct board *b, uint64_t now_ms, uint32_t i);
 /* Its turn in the lane has come, or it needs none: due_ms says whether it is wanted yet. */
 void board_start_waiting(struct board *b, uint64_t now_ms, uint32_t i);
+
+/* The worker is gone that ran it: of a memory job that is the end, unless it is one that is retried. */
+void board_note_loss(struct slot *s);
 
 /* Why the job is not to wait or run any more; REASON_NONE: it may. */
 enum board_reason board_fate(const struct slot *s);
@@ -98,6 +101,7 @@ board_handler board_on_cancel_job, board_on_marked;                        /* ve
 
 /* Those that were held for their workers for long enough go their way. */
 void board_release_held(struct board *b, uint64_t now_ms);
+uint64_t board_held_due_ms(const struct board *b); /* the first of them; UINT64_MAX: none */
 void board_count_attempt(struct slot *s);
 /* Those whose time is over are given up. */
 void board_expire(struct board *b, uint64_t now_ms, struct board_effects *out);

@@ -17,6 +17,7 @@ struct seat {
     bool in_ring;
     bool reserved;  /* kept for suspects: gets nothing else, and nothing until it is idle */
     bool alone;     /* runs suspects and nothing else */
+    bool solo;      /* was sent one that is marked: its death is charged to that */
     uint32_t level; /* of those suspects: how many deaths they have seen */
 };
 

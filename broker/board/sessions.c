@@ -12,25 +12,49 @@ void board_on_join(struct board *b, uint64_t now_ms, const struct board_event *e
  * takes the largest that a worker names: fences of this broker are all larger. */
 static bool may_adopt(const struct slot *s, uint64_t fence)
 {
-    bool waits = s->state == READY || s->state == DELAYED || s->state == HELD || s->state == SUSPECT;
-    return waits && fence && (s->fence == fence || (s->state == HELD && s->fence < fence));
+    static const bool waits[SLOT_STATES] = {
+        [READY] = true, [DELAYED] = true, [HELD] = true, [SUSPECT] = true, [MARKING] = true};
+    return waits[s->state] && fence && (s->fence == fence || (s->state == HELD && s->fence < fence));
 }
 
-static bool adopt(struct board *b, uint64_t now_ms, uint32_t i, struct seat *seat, uint64_t fence)
+/* It goes on, so nobody died of it: what was charged or only marked is taken back. Of a loaded job the last
+ * crash may be a mark. */
+static void uncharge(struct slot *s)
+{
+    bool charged = s->flags & SLOT_CHARGED, doubtful = s->state == HELD && !(s->flags & SLOT_MARKED);
+    if (!s->crashes || (!charged && !doubtful))
+        return;
+    s->crashes--;
+    s->attempts -= charged;
+    s->flags = (uint8_t)((s->flags & ~SLOT_CHARGED) | SLOT_MARKED);
+}
+
+/* Only the settling goes to the new session. */
+static void settle_with(struct board *b, uint32_t i, struct seat *seat)
+{
+    board_unlist(b, i);
+    board_slot(b, i)->seat = seats_number(&b->seats, seat);
+    list_push(&b->slots, &seat->slots, i);
+}
+
+/* Is it this session's from now on? Its attempt has passed the gates before; it only counts as running. */
+static bool adopt(struct board *b, uint32_t i, struct seat *seat, uint64_t fence)
 {
     struct slot *s = board_slot(b, i);
     bool moves = (s->state == RUNNING || s->state == COMMITTING) && s->fence == fence;
     bool better = s->state == RUNNING && s->nth == 0 && s->fence < fence && fence >> 32 < b->settings.epoch;
+    if (s->state == RUNNING && moves && board_seat_of(b, s) == seat)
+        return true;
     if (!moves && !better && !may_adopt(s, fence))
         return false;
-    board_unlist(b, i);
-    if (s->state == COMMITTING) { /* only the settling goes to the new session */
-        s->seat = seats_number(&b->seats, seat);
-        list_push(&b->slots, &seat->slots, i);
+    if (s->state == COMMITTING) {
+        settle_with(b, i, seat);
         return true;
     }
+    uncharge(s);
+    board_unlist(b, i);
     s->fence = fence;
-    lines_pass(b->lines, s->line, now_ms);
+    lines_resume(b->lines, s->line);
     board_sit(b, i, seat, 0);
     return true;
 }
@@ -39,9 +63,10 @@ void board_on_held(struct board *b, uint64_t now_ms, const struct board_event *e
 {
     struct seat *seat = seats_find(&b->seats, e->session);
     uint32_t i = board_find(b, &e->job);
+    (void)now_ms;
     if (!seat)
         return;
-    if (i == NONE || !adopt(b, now_ms, i, seat, e->fence))
+    if (i == NONE || !adopt(b, i, seat, e->fence))
         board_tell(out, BOARD_CANCEL, e->session, e->fence);
     else if (board_slot(b, i)->state == RUNNING && board_fate(board_slot(b, i)) != REASON_NONE)
         board_tell(out, BOARD_STOP, e->session, e->fence);
@@ -66,8 +91,7 @@ static void lose(struct board *b, uint64_t now_ms, uint32_t i)
 {
     struct slot *s = board_slot(b, i);
     board_unlist(b, i);
-    if (s->flags & SLOT_MEMORY)
-        s->flags |= SLOT_LOST;
+    board_note_loss(s);
     board_delay(b, i, board_fate(s) != REASON_NONE ? now_ms : now_ms + board_backoff(b, s->attempts));
 }
 

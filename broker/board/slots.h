@@ -36,7 +36,9 @@ enum slot_flag {
     SLOT_EXPIRED = 4,   /* its deadline has passed */
     SLOT_MARKED = 8,    /* the store counts one crash more than we: a run alone has been written down */
     SLOT_IN_LANE = 16,
-    SLOT_LOST = 32, /* of a memory job: its worker is gone */
+    SLOT_LOST = 32,     /* of a memory job: its worker is gone */
+    SLOT_CHARGED = 64,  /* its newest attempt ran alone, and its worker's death was charged to it */
+    SLOT_RETRIED = 128, /* of a memory job: it is tried again as a stored one is */
 };
 
 struct slot {
@@ -51,6 +53,7 @@ struct slot {
     uint32_t lane_next;
     union {
         uint32_t heap_at; /* DELAYED */
+        uint32_t held_ms; /* HELD: until when; the lower half of the board's clock */
         uint32_t group;   /* SUSPECT, MARKING */
     };
     uint32_t deadline_at; /* place in the heap of deadlines */

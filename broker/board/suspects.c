@@ -37,7 +37,7 @@ static uint32_t group_new(struct suspects *s, uint32_t level)
 {
     if (s->free_head == NONE && s->used == s->capacity) {
         size_t capacity = s->capacity ? s->capacity * 2 : 16;
-        struct group *groups = realloc(s->groups, capacity * sizeof *groups);
+        struct suspect_group *groups = realloc(s->groups, capacity * sizeof *groups);
         if (!groups)
             return NONE;
         s->groups = groups;
@@ -50,13 +50,13 @@ static uint32_t group_new(struct suspects *s, uint32_t level)
         s->free_head = s->groups[g].next;
     else
         s->used++;
-    s->groups[g] = (struct group){.slots = EMPTY_LIST, .level = level, .heap_at = HEAP_NOWHERE};
+    s->groups[g] = (struct suspect_group){.slots = EMPTY_LIST, .level = level, .heap_at = HEAP_NOWHERE};
     return g;
 }
 
 static void due_push(struct suspects *s, uint32_t g)
 {
-    struct group *group = &s->groups[g];
+    struct suspect_group *group = &s->groups[g];
     group->due = true;
     group->next = NONE;
     group->prev = s->due_tail;
@@ -66,7 +66,7 @@ static void due_push(struct suspects *s, uint32_t g)
 
 static void due_remove(struct suspects *s, uint32_t g)
 {
-    struct group *group = &s->groups[g];
+    struct suspect_group *group = &s->groups[g];
     *(group->prev == NONE ? &s->due_head : &s->groups[group->prev].next) = group->next;
     *(group->next == NONE ? &s->due_tail : &s->groups[group->next].prev) = group->prev;
     group->due = false;
@@ -80,7 +80,7 @@ static void group_wait(struct suspects *s, uint32_t g, uint64_t due_ms)
     heap_put(&s->waiting, g);
 }
 
-static void release_seat(struct board *b, struct group *group)
+static void release_seat(struct board *b, struct suspect_group *group)
 {
     struct seat *seat = group->session ? seats_find(&b->seats, group->session) : NULL;
     group->session = 0;
@@ -94,7 +94,7 @@ static void release_seat(struct board *b, struct group *group)
 static void group_free(struct board *b, uint32_t g)
 {
     struct suspects *s = &b->suspects;
-    struct group *group = &s->groups[g];
+    struct suspect_group *group = &s->groups[g];
     release_seat(b, group);
     if (group->due)
         due_remove(s, g);
@@ -107,7 +107,7 @@ static void group_free(struct board *b, uint32_t g)
 void suspects_leave(struct board *b, uint32_t slot)
 {
     uint32_t g = board_slot(b, slot)->group;
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     list_remove(&b->slots, &group->slots, slot);
     board_slot(b, slot)->heap_at = HEAP_NOWHERE; /* shares its place with group */
     if (--group->count == 0)
@@ -116,7 +116,7 @@ void suspects_leave(struct board *b, uint32_t slot)
 
 static void join_group(struct board *b, uint32_t slot, uint32_t g)
 {
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     list_push(&b->slots, &group->slots, slot);
     board_slot(b, slot)->group = g;
     slots_set_state(&b->slots, slot, SUSPECT);
@@ -129,7 +129,7 @@ static void join_group(struct board *b, uint32_t slot, uint32_t g)
 static void charge(struct board *b, uint32_t i)
 {
     struct slot *s = board_slot(b, i);
-    s->flags &= (uint8_t)~SLOT_MARKED;
+    s->flags = (uint8_t)((s->flags & ~SLOT_MARKED) | SLOT_CHARGED);
     s->crashes++;
     s->attempts++;
 }
@@ -137,8 +137,7 @@ static void charge(struct board *b, uint32_t i)
 static void take_one(struct board *b, uint64_t now_ms, uint32_t i, uint32_t g)
 {
     struct slot *s = board_slot(b, i);
-    if (s->flags & SLOT_MEMORY)
-        s->flags |= SLOT_LOST; /* what is not stored is not tried again */
+    board_note_loss(s);
     board_unlist(b, i);
     if (board_fate(s) != REASON_NONE)
         board_delay(b, i, now_ms); /* the next tick ends it */
@@ -171,7 +170,7 @@ static void take_some(struct board *b, uint64_t now_ms, struct seat *seat, uint3
 void suspects_take(struct board *b, uint64_t now_ms, struct seat *seat)
 {
     uint32_t level = seat->alone ? seat->level + 1 : 0, count = seat->running;
-    if (count == 1 && seat->alone)
+    if (count == 1 && seat->solo)
         for (uint32_t i = seat->slots.head; i != NONE; i = board_slot(b, i)->next)
             if (board_slot(b, i)->state == RUNNING && (board_slot(b, i)->flags & SLOT_MARKED))
                 charge(b, i);
@@ -192,10 +191,10 @@ static struct seat *idle_seat(struct board *b)
 }
 
 /* Half of the workers at most, so that the others' jobs go on; but one, if it is the only one. */
-static bool may_reserve(const struct board *b)
+static bool may_keep(const struct board *b)
 {
     size_t most = b->seats.count / 2;
-    return b->suspects.reserved < (most ? most : 1);
+    return b->suspects.reserved + b->suspects.alone < (most ? most : 1);
 }
 
 static struct seat *least_busy_seat(struct board *b)
@@ -210,7 +209,7 @@ static struct seat *least_busy_seat(struct board *b)
     return best;
 }
 
-static void reserve(struct board *b, struct group *group, struct seat *seat)
+static void reserve(struct board *b, struct suspect_group *group, struct seat *seat)
 {
     group->session = seat->session;
     seat->reserved = true;
@@ -218,17 +217,43 @@ static void reserve(struct board *b, struct group *group, struct seat *seat)
     seats_update(&b->seats, seat);
 }
 
-/* The seat for a group: one that is kept for it and idle by now, or any that is idle. */
-static struct seat *find_seat(struct board *b, struct group *group)
+static struct seat *kept_seat(struct board *b, struct suspect_group *group)
 {
     struct seat *seat = group->session ? seats_find(&b->seats, group->session) : NULL;
-    if (!seat || (seat_is_idle(seat) && !seat_credit(seat))) {
+    if (seat && !(seat_is_idle(seat) && !seat_credit(seat)))
+        return seat;
+    release_seat(b, group); /* it is gone, or takes nothing any more */
+    return NULL;
+}
+
+/* What a look at all seats has shown, so that the next group need not look. */
+struct search {
+    bool none_idle, none;
+};
+
+static struct seat *search_seat(struct board *b, bool idle_only, struct search *search)
+{
+    struct seat *seat = search->none_idle ? NULL : idle_seat(b);
+    search->none_idle |= !seat;
+    if (!seat && !idle_only && !search->none) {
+        seat = least_busy_seat(b);
+        search->none |= !seat;
+    }
+    return seat;
+}
+
+/* The seat for a group: one that is kept for it and idle by now, or any that is idle; else one is kept. */
+static struct seat *find_seat(struct board *b, struct suspect_group *group, struct search *search)
+{
+    struct seat *seat = kept_seat(b, group), *other = NULL;
+    if (seat && !seat_is_idle(seat))
+        other = search_seat(b, true, search);
+    else if (!seat && may_keep(b))
+        other = search_seat(b, false, search);
+    if (other) {
         release_seat(b, group);
-        seat = idle_seat(b);
-        if (!seat && may_reserve(b))
-            seat = least_busy_seat(b);
-        if (seat)
-            reserve(b, group, seat);
+        reserve(b, group, other);
+        seat = other;
     }
     return seat && seat_is_idle(seat) && seat_credit(seat) ? seat : NULL;
 }
@@ -242,10 +267,11 @@ static void send_suspect(struct board *b, uint64_t now_ms, uint32_t i, struct se
 }
 
 /* The seat is taken from its reservation into use: it runs these and nothing else until it is idle again. */
-static void occupy(struct board *b, struct group *group, struct seat *seat)
+static void occupy(struct board *b, struct suspect_group *group, struct seat *seat)
 {
     release_seat(b, group);
     seat->alone = true;
+    b->suspects.alone++;
     seat->level = group->level;
     seats_update(&b->seats, seat);
 }
@@ -254,10 +280,10 @@ static void occupy(struct board *b, struct group *group, struct seat *seat)
 static void send_many(struct board *b, uint64_t now_ms, uint32_t g, struct seat *seat,
                       struct board_effects *out)
 {
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     uint32_t i = group->slots.head, next;
     occupy(b, group, seat);
-    for (; i != NONE && seat_credit(seat) && board_has_room(out); i = next) {
+    for (; i != NONE && seat_credit(seat) && board_may_send(b) && board_has_room(out); i = next) {
         next = board_slot(b, i)->next;
         if (lines_is_open(b->lines, board_slot(b, i)->line, now_ms))
             send_suspect(b, now_ms, i, seat, false, out);
@@ -270,16 +296,14 @@ static void send_many(struct board *b, uint64_t now_ms, uint32_t g, struct seat 
 static void send_one(struct board *b, uint64_t now_ms, uint32_t g, struct seat *seat,
                      struct board_effects *out)
 {
-    struct group *group = &b->suspects.groups[g];
+    struct suspect_group *group = &b->suspects.groups[g];
     uint32_t i = group->slots.head;
     struct slot *s = board_slot(b, i);
-    if (!lines_is_open(b->lines, s->line, now_ms)) {
-        release_seat(b, group);
-        group_wait(&b->suspects, g, now_ms + CLOSED_MS);
-        return;
-    }
+    if (s->flags & SLOT_MEMORY)
+        s->flags |= SLOT_MARKED; /* nowhere to write it down, and with the broker the job goes, too */
     if (s->flags & SLOT_MARKED) {
         occupy(b, group, seat);
+        seat->solo = true;
         send_suspect(b, now_ms, i, seat, true, out);
         return;
     }
@@ -299,7 +323,7 @@ void suspects_marked(struct board *b, uint64_t now_ms, uint32_t slot, struct boa
     suspects_dispatch(b, now_ms, out);
 }
 
-void suspects_dispatch(struct board *b, uint64_t now_ms, struct board_effects *out)
+static void make_due(struct board *b, uint64_t now_ms)
 {
     struct suspects *s = &b->suspects;
     while (heap_due(&s->waiting) <= now_ms) {
@@ -307,24 +331,60 @@ void suspects_dispatch(struct board *b, uint64_t now_ms, struct board_effects *o
         heap_remove(&s->waiting, g);
         due_push(s, g);
     }
-    uint32_t next;
-    for (uint32_t g = s->due_head; g != NONE && board_may_send(b) && board_has_room(out); g = next) {
-        next = s->groups[g].next;
-        struct seat *seat = find_seat(b, &s->groups[g]);
-        if (!seat)
-            continue;
-        if (s->groups[g].count == 1)
-            send_one(b, now_ms, g, seat, out);
-        else
-            send_many(b, now_ms, g, seat, out);
+}
+
+/* Brings a job whose gates are open to the head of its group, so that no worker is kept for one that could
+ * not run. */
+static bool bring_open(struct board *b, struct suspect_group *group, uint64_t now_ms)
+{
+    for (uint32_t n = group->count; n; n--) {
+        uint32_t i = group->slots.head;
+        if (lines_is_open(b->lines, board_slot(b, i)->line, now_ms))
+            return true;
+        list_remove(&b->slots, &group->slots, i);
+        list_push(&b->slots, &group->slots, i);
     }
+    return false;
+}
+
+static void try_group(struct board *b, uint64_t now_ms, uint32_t g, struct search *search,
+                      struct board_effects *out)
+{
+    struct suspect_group *group = &b->suspects.groups[g];
+    if (!bring_open(b, group, now_ms)) {
+        release_seat(b, group);
+        group_wait(&b->suspects, g, now_ms + CLOSED_MS);
+        return;
+    }
+    struct seat *seat = find_seat(b, group, search);
+    if (seat && group->count == 1)
+        send_one(b, now_ms, g, seat, out);
+    else if (seat)
+        send_many(b, now_ms, g, seat, out);
+}
+
+void suspects_dispatch(struct board *b, uint64_t now_ms, struct board_effects *out)
+{
+    struct search search = {0};
+    uint32_t next;
+    make_due(b, now_ms);
+    for (uint32_t g = b->suspects.due_head; g != NONE && board_may_send(b) && board_has_room(out); g = next) {
+        next = b->suspects.groups[g].next;
+        try_group(b, now_ms, g, &search, out);
+    }
+}
+
+static void stop_alone(struct board *b, struct seat *seat)
+{
+    b->suspects.alone -= seat->alone;
+    seat->alone = seat->solo = false;
 }
 
 void suspects_seat_changed(struct board *b, struct seat *seat)
 {
     if (!seat->alone || !seat_is_idle(seat))
         return;
-    seat->alone = false;
+    stop_alone(b, seat);
     seats_update(&b->seats, seat);
 }
 
@@ -332,6 +392,7 @@ void suspects_seat_gone(struct board *b, struct seat *seat)
 {
     b->suspects.reserved -= seat->reserved;
     seat->reserved = false;
+    stop_alone(b, seat);
 }
 
 uint64_t suspects_due_ms(const struct board *b)

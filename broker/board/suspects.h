@@ -15,7 +15,7 @@ struct board;
 struct board_effects;
 struct seat;
 
-struct group {
+struct suspect_group {
     struct list slots;
     uint32_t count, level; /* level: how many deaths its jobs have seen together */
     uint64_t due_ms;
@@ -26,11 +26,12 @@ struct group {
 };
 
 struct suspects {
-    struct group *groups;
+    struct suspect_group *groups;
     size_t capacity, used;
     uint32_t free_head, due_head, due_tail;
     struct heap waiting; /* by due_ms */
     size_t reserved;     /* seats that are kept for a group */
+    size_t alone;        /* seats that run suspects and nothing else */
 };
 
 void suspects_init(struct suspects *s);

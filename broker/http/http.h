@@ -25,6 +25,10 @@ void http_close(struct http_listener *l);
 int http_fd(const struct http_listener *l);
 void http_turn(struct broker *b);
 
+/* For queue.c, which fills and reads it. */
+struct rates;
+struct rates *http_rates(struct http_listener *l);
+
 uint16_t http_port(const struct http_listener *l);
 
 #endif

@@ -1,6 +1,7 @@
 #include "broker/broker.h"
 #include "broker/http/jobs.h"
 #include "broker/http/routes.h"
+#include "broker/spec.h"
 #include "common/buf.h"
 #include "common/integration.h"
 #include "common/limits.h"
@@ -217,6 +218,8 @@ static void submit(struct http_request *r, const struct integration *in, enum jo
 {
     struct job job = jobs_new(r, kind, in->tenant, in->type);
     job.integration = in->id;
+    if (kind == JOB_VALIDATE)
+        spec_set_host(&job, manifests_find(r->broker->types, in->type));
     jobs_submit(r, &job, finished);
 }
 

@@ -4,6 +4,7 @@
 #include "broker/http/routes.h"
 #include "broker/intake.h"
 #include "common/clock.h"
+#include "common/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,16 +29,35 @@ static json_t *json_result(const struct job *job)
     return result ? result : json_null();
 }
 
+static json_t *json_id(const struct pb_id *id, const char *prefix)
+{
+    char text[ID_TEXT_BYTES];
+    if (id_is_nil(id))
+        return json_null();
+    id_text(id, prefix, text);
+    return json_string(text);
+}
+
 json_t *jobs_json(const struct job *job)
 {
-    char id[ID_TEXT_BYTES], integration[ID_TEXT_BYTES];
-    id_text(&job->id, ID_JOB, id);
-    id_text(&job->integration, ID_INTEGRATION, integration);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "id", id, "kind",
-                     job_kind_name(job->kind), "state", job_state_name(job->state), "type", job->type,
-                     "integration", integration, "attempts", (json_int_t)job->attempts, "createdAt",
+    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "id",
+                     json_id(&job->id, ID_JOB), "kind", job_kind_name(job->kind), "state",
+                     job_state_name(job->state), "tenant", job->tenant, "type",
+                     job->type[0] ? json_string(job->type) : json_null(), "integration",
+                     json_id(&job->integration, ID_INTEGRATION), "priority",
+                     job_priority_name(job->priority ? job->priority : PRIORITY_NORMAL), "attempts",
+                     (json_int_t)job->attempts, "maxAttempts",
+                     (json_int_t)(job->max_attempts ? job->max_attempts : LIMIT_JOB_ATTEMPTS), "notBefore",
+                     json_time(job->not_before_ms), "deadline", json_time(job->deadline_ms), "createdAt",
                      json_time(job->created_at_ms), "finishedAt", json_time(job->finished_at_ms), "result",
                      json_result(job));
+}
+
+json_t *jobs_json_accepted(const struct job *job)
+{
+    json_t *json = jobs_json(job);
+    json_object_set_new(json, "durability", json_string(job_is_durable(job) ? "durable" : "memory"));
+    return json;
 }
 
 /* -- answers -- */
@@ -47,12 +67,12 @@ void jobs_answer(struct http_request *r, const struct job *job)
     http_answer_json(r, 200, jobs_json(job));
 }
 
-static void answer_accepted(struct http_request *r, const struct job *job)
+void jobs_answer_accepted(struct http_request *r, const struct job *job)
 {
     char id[ID_TEXT_BYTES];
     id_text(&job->id, ID_JOB, id);
     http_header(r, "Location", "/v1/jobs/%s", id);
-    http_answer_json(r, 202, jobs_json(job));
+    http_answer_json(r, 202, jobs_json_accepted(job));
 }
 
 static const char *text_of(const json_t *result, const char *key, const char *otherwise)
@@ -95,10 +115,16 @@ void jobs_answer_failed(struct http_request *r, const struct job *job)
 
 /* -- submitting -- */
 
+const char *jobs_refusal_code(pb_err err)
+{
+    return err == PB_E_BUSY ? "overloaded" : problem_code(err);
+}
+
 struct job jobs_new(const struct http_request *r, enum job_kind kind, const char *tenant, const char *type)
 {
-    struct job job = {.kind = kind, .state = JOB_WAITING, .created_at_ms = clock_wall_ms()};
-    id_new(&job.id, job.created_at_ms);
+    struct job job = {
+        .kind = kind, .state = JOB_WAITING, .priority = PRIORITY_HIGH, .created_at_ms = clock_wall_ms()};
+    id_next(&r->broker->job_ids, job.created_at_ms, &job.id);
     snprintf(job.tenant, sizeof job.tenant, "%s", tenant);
     snprintf(job.type, sizeof job.type, "%s", type);
     snprintf(job.idem, sizeof job.idem, "%s", r->idem ? r->idem : "");
@@ -132,9 +158,7 @@ static pb_err outcome_read(struct store *store, void *arg, struct pb_why *why)
     return err == PB_E_NOT_FOUND ? PB_OK : err; /* deleted since */
 }
 
-/* A key that belongs to another request is a mistake of the caller's, and answering with that request's
- * outcome would hide it. What a setup was to set up is sealed, so that much cannot be compared. */
-static bool is_same_request(const struct job *asked, const struct job *stored)
+bool jobs_is_same_request(const struct job *asked, const struct job *stored)
 {
     return asked->kind == stored->kind && strcmp(asked->type, stored->type) == 0 &&
            (asked->kind == JOB_SETUP || id_equal(&asked->integration, &stored->integration));
@@ -145,11 +169,11 @@ static void outcome_done(void *arg, pb_err err, const struct pb_why *why)
     struct submission *s = arg;
     if (err)
         http_refuse_error(s->r, err, why);
-    else if (!is_same_request(&s->asked, &s->stored))
+    else if (!jobs_is_same_request(&s->asked, &s->stored))
         http_refuse(s->r, "idempotency_key_reused",
                     "this Idempotency-Key was used for another request; take a new one for each request");
     else if (s->stored.state == JOB_WAITING)
-        answer_accepted(s->r, &s->stored);
+        jobs_answer_accepted(s->r, &s->stored);
     else
         s->finished(s->r, &s->stored, s->doc.name ? &s->doc : NULL);
     submission_free(s);
@@ -165,7 +189,7 @@ static void refuse_submission(const struct submission *s, const struct intake_an
                     "broker is back",
                     id);
     else
-        http_refuse(s->r, problem_code(a->err), "%s", a->why ? a->why : "the job was refused");
+        http_refuse(s->r, jobs_refusal_code(a->err), "%s", a->why ? a->why : "the job was refused");
 }
 
 /* A job that has ended, or that was there before, is shown as the store has it. */
@@ -178,7 +202,7 @@ static void submitted(void *arg, const struct intake_answer *a)
         return;
     }
     if (!a->finished && !a->duplicate) {
-        answer_accepted(s->r, &s->asked);
+        jobs_answer_accepted(s->r, &s->asked);
         submission_free(s);
         return;
     }
@@ -205,83 +229,4 @@ void jobs_submit(struct http_request *r, struct job *job, jobs_finished *finishe
     if (r->wait_seconds)
         http_header(r, "Preference-Applied", "wait=%u", (unsigned)r->wait_seconds);
     intake_submit(r->broker, job, r->wait_seconds * MS_PER_SECOND, submitted, s);
-}
-
-/* -- GET /v1/jobs/{id} -- */
-
-struct lookup {
-    struct http_request *r;
-    struct pb_id id;
-    bool waited; /* once is enough */
-    struct job job;
-};
-
-static void look(struct lookup *l);
-
-static pb_err look_read(struct store *store, void *arg, struct pb_why *why)
-{
-    struct lookup *l = arg;
-    return store_get_job(store, &l->id, &l->job, why);
-}
-
-static void look_again(void *arg, const struct intake_answer *a)
-{
-    (void)a; /* over, or the wait is: either way the store knows */
-    look(arg);
-}
-
-/* With Prefer: wait, once, for a job that was not over when the store was read. Meanwhile it may be: then the
- * store is asked again. */
-static bool wait_for(struct lookup *l)
-{
-    struct http_request *r = l->r;
-    if (!r->wait_seconds || l->waited || l->job.state != JOB_WAITING || r->broker->stopped)
-        return false;
-    l->waited = true;
-    http_header(r, "Preference-Applied", "wait=%u", (unsigned)r->wait_seconds);
-    pb_err err = intake_wait(r->broker, &l->id, r->wait_seconds * MS_PER_SECOND, look_again, l);
-    if (err == PB_E_NOT_FOUND)
-        look(l);
-    return err == PB_OK || err == PB_E_NOT_FOUND;
-}
-
-static void look_done(void *arg, pb_err err, const struct pb_why *why)
-{
-    struct lookup *l = arg;
-    if (!err && !http_sees(l->r, l->job.tenant))
-        err = PB_E_NOT_FOUND;
-    if (!err && wait_for(l))
-        return;
-    if (!err)
-        jobs_answer(l->r, &l->job);
-    else if (err == PB_E_NOT_FOUND)
-        http_refuse(l->r, "not_found", "there is no such job");
-    else
-        http_refuse_error(l->r, err, why);
-    job_fini(&l->job);
-    free(l);
-}
-
-static void look(struct lookup *l)
-{
-    job_fini(&l->job);
-    pb_err err = http_read(l->r, look_read, look_done, l);
-    if (err) {
-        http_refuse_error(l->r, err, NULL);
-        free(l);
-    }
-}
-
-void jobs_get(struct http_request *r)
-{
-    struct pb_id id;
-    if (!http_arg_id(r, ID_JOB, &id))
-        return;
-    struct lookup *l = calloc(1, sizeof *l);
-    if (!l) {
-        http_refuse_error(r, PB_E_MEMORY, NULL);
-        return;
-    }
-    *l = (struct lookup){.r = r, .id = id};
-    look(l);
 }

@@ -10,6 +10,8 @@
 
 #include "broker/broker.h"
 #include "broker/http/bind.h"
+#include "broker/http/queue.h"
+#include "broker/http/rates.h"
 #include "broker/http/request.h"
 #include "broker/http/routes.h"
 #include "common/clock.h"
@@ -60,6 +62,7 @@ struct exchange {
     bool begun;        /* its headers were read */
     bool answered;
     size_t dropped_bytes;
+    size_t taken_bytes;    /* of its body, counted in the listener's */
     struct exchange *next; /* in the mailbox */
 };
 
@@ -71,6 +74,7 @@ struct http_listener {
     uint16_t port;
     int bell_fd;
     uint64_t swept_ms;    /* the loop's */
+    size_t bodies_bytes;  /* of all requests that are not over; libmicrohttpd's thread's */
     pthread_mutex_t lock; /* over what follows */
     pthread_cond_t quiet; /* open_count is 0 */
     struct exchange *mail, **mail_tail;
@@ -78,6 +82,7 @@ struct http_listener {
     size_t open_count; /* requests begun and not over */
     struct peer *peers;
     bool closing;
+    struct rates rates; /* the loop's */
 };
 
 /* -- peers -- */
@@ -204,15 +209,21 @@ static bool copy_header(struct exchange *x, const char *name, char **out)
     return !value || *out;
 }
 
+/* Of a body that is going to be dropped, as much is read as of a usual one. */
+static size_t body_max(const struct http_request *r)
+{
+    return r->route && r->route->body_max ? r->route->body_max : LIMIT_HTTP_BODY_BYTES;
+}
+
 static bool is_too_large(struct exchange *x)
 {
     const char *announced = header_of(x, "Content-Length");
-    return announced && strtoull(announced, NULL, 10) > LIMIT_HTTP_BODY_BYTES;
+    return announced && strtoull(announced, NULL, 10) > body_max(&x->r);
 }
 
 static void refuse_too_large(struct http_request *r)
 {
-    http_refuse(r, "too_large", "a body may have at most %d bytes", LIMIT_HTTP_BODY_BYTES);
+    http_refuse(r, "too_large", "a body may have at most %zu bytes here", body_max(r));
 }
 
 /* Without a token nobody learns even which paths there are. */
@@ -289,6 +300,7 @@ static void begin(struct exchange *x, const char *method)
         routes_match(method, &r->target, &m);
     r->route = m.route;
     memcpy(r->args, m.args, sizeof r->args);
+    r->body.max_bytes = body_max(r);
     if (!is_allowed(x, m.route))
         return;
     if (x->bad_target) {
@@ -301,13 +313,26 @@ static void begin(struct exchange *x, const char *method)
 
 /* -- the body -- */
 
+/* Few large bodies are well, and many small ones; not as many large ones as there can be connections. */
+static void keep_body(struct exchange *x, const char *bytes, size_t len)
+{
+    struct http_listener *l = x->listener;
+    if (len > LIMIT_HTTP_BODIES_BYTES - l->bodies_bytes) {
+        http_refuse(&x->r, "overloaded", "the broker reads too many large bodies; try again in a moment");
+        return;
+    }
+    l->bodies_bytes += len;
+    x->taken_bytes += len;
+    buf_append(&x->r.body, bytes, len);
+    if (x->r.body.failed)
+        http_refuse_error(&x->r, PB_E_MEMORY, NULL);
+}
+
 static enum MHD_Result take_body(struct exchange *x, const char *bytes, size_t len)
 {
-    bool wanted = !x->answered && x->r.route->takes_body;
-    if (wanted && len <= LIMIT_HTTP_BODY_BYTES - x->r.body.len) {
-        buf_append(&x->r.body, bytes, len);
-        if (x->r.body.failed)
-            http_refuse_error(&x->r, PB_E_MEMORY, NULL);
+    bool wanted = !x->answered && x->r.route->body_max;
+    if (wanted && len <= body_max(&x->r) - x->r.body.len) {
+        keep_body(x, bytes, len);
         return MHD_YES;
     }
     if (wanted)
@@ -445,6 +470,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
              x->r.route ? x->r.route->pattern : NULL, "status", log_int((char[24]){0}, x->r.answer.status),
              NULL);
     peer_set(x, false);
+    l->bodies_bytes -= x->taken_bytes;
     http_request_fini(&x->r);
     free(x);
     pthread_mutex_lock(&l->lock);
@@ -483,6 +509,7 @@ void http_turn(struct broker *b)
     struct http_listener *l = b->http;
     uint64_t rings;
     cut_off_slow_peers(l, b->now_ms);
+    queue_look(b);
     if (read(l->bell_fd, &rings, sizeof rings) < 0)
         return;
     for (struct exchange *x = take_mail(l), *next; x; x = next) {
@@ -611,6 +638,11 @@ void http_close(struct http_listener *l)
     if (fd >= 0)
         close(fd);
     listener_free(l);
+}
+
+struct rates *http_rates(struct http_listener *l)
+{
+    return &l->rates;
 }
 
 uint16_t http_port(const struct http_listener *l)

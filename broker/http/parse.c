@@ -52,6 +52,23 @@ static char *next_part(char **rest, char separator)
     return part;
 }
 
+static pb_err bad_escape(const char *where, struct pb_why *why)
+{
+    return pb_fail(why, PB_E_INVALID, where,
+                   "every %% must be followed by two hexadecimal digits, other than %%00");
+}
+
+/* Before anything is decoded, so that an encoded ":" stays within its part. */
+static pb_err take_verb(struct http_target *t, char *path, struct pb_why *why)
+{
+    char *last = strrchr(path, '/'), *colon = last ? strrchr(last, ':') : NULL;
+    if (!colon)
+        return PB_OK;
+    *colon = 0;
+    t->verb = colon + 1;
+    return decode(colon + 1, false) ? PB_OK : bad_escape("path", why);
+}
+
 static pb_err take_path(struct http_target *t, char *path, struct pb_why *why)
 {
     char *rest = path + 1;
@@ -61,8 +78,7 @@ static pb_err take_path(struct http_target *t, char *path, struct pb_why *why)
         if (t->segment_count == HTTP_SEGMENTS_MAX)
             return pb_fail(why, PB_E_LIMIT, "path", "has more than %d parts", HTTP_SEGMENTS_MAX);
         if (!decode(part, false))
-            return pb_fail(why, PB_E_INVALID, "path",
-                           "every %% must be followed by two hexadecimal digits, other than %%00");
+            return bad_escape("path", why);
         t->segments[t->segment_count++] = part;
     }
     return PB_OK;
@@ -77,8 +93,7 @@ static pb_err take_query(struct http_target *t, char *query, struct pb_why *why)
         if (t->param_count == HTTP_PARAMS_MAX)
             return pb_fail(why, PB_E_LIMIT, "query", "has more than %d parameters", HTTP_PARAMS_MAX);
         if (!decode(name, true) || (value && !decode(value, true)))
-            return pb_fail(why, PB_E_INVALID, "query",
-                           "every %% must be followed by two hexadecimal digits, other than %%00");
+            return bad_escape("query", why);
         t->params[t->param_count++] = (struct http_param){name, value ? value : ""};
     }
     return PB_OK;
@@ -92,7 +107,9 @@ pb_err http_target_parse(const char *raw, struct http_target *out, struct pb_why
     char *query = strchr(t.text, '?');
     if (query)
         *query++ = 0;
-    pb_err err = take_path(&t, t.text, why);
+    pb_err err = take_verb(&t, t.text, why);
+    if (!err)
+        err = take_path(&t, t.text, why);
     if (!err)
         err = take_query(&t, query, why);
     if (err)
@@ -206,6 +223,15 @@ uint32_t http_prefer_wait(const char *prefer)
         if (read_preference(&at, &seconds)) /* the first one counts (RFC 7240, section 2) */
             return (uint32_t)(seconds > LIMIT_HTTP_WAIT_SECONDS ? LIMIT_HTTP_WAIT_SECONDS : seconds);
     return 0;
+}
+
+bool http_is_type(const char *content_type, const char *type)
+{
+    if (!content_type)
+        return false;
+    content_type = skip_blanks(content_type);
+    size_t len = strcspn(content_type, " \t;");
+    return len == strlen(type) && strncasecmp(content_type, type, len) == 0;
 }
 
 bool http_is_json_type(const char *content_type)

@@ -16,11 +16,14 @@ struct http_param {
     const char *name, *value;
 };
 
-/* A request target, taken apart and percent-decoded. Strings point into text. */
+/* A request target, taken apart and percent-decoded. Strings point into text. What follows the last ":" of
+ * the path is no part of the last segment but a verb, as in "/v1/jobs/job_1:cancel"; a ":" that is meant as a
+ * letter is sent as %3A there. */
 struct http_target {
     char *text;
     const char *segments[HTTP_SEGMENTS_MAX];
     size_t segment_count;
+    const char *verb; /* NULL: none */
     struct http_param params[HTTP_PARAMS_MAX];
     size_t param_count;
 };
@@ -42,6 +45,8 @@ pb_err http_page_parse(const struct http_target *t, struct http_page *out, struc
 
 /* The seconds of a Prefer header's wait (RFC 7240, section 4.3), at most LIMIT_HTTP_WAIT_SECONDS; 0: none. */
 uint32_t http_prefer_wait(const char *prefer);
+/* Is it this media type, with or without parameters? */
+bool http_is_type(const char *content_type, const char *type);
 /* application/json, or a type that ends in +json; parameters do not count. */
 bool http_is_json_type(const char *content_type);
 /* 1 to LIMIT_IDEM_CHARS printable ASCII characters. */

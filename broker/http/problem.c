@@ -16,18 +16,29 @@ static const struct problem_kind kinds[] = {
     {"forbidden", 403, "The token does not allow this", 0},
     {"not_found", 404, "There is no such thing", 0},
     {"method_not_allowed", 405, "The method does not exist here", 0},
+    {"not_under_way", 409, "The batch is not under way", 0},
+    {"batch_state", 409, "The batch is in another state", 0},
     {"name_taken", 409, "The name is taken", 0},
     {"cancelled", 409, "The job was cancelled", 0},
+    {"job_ended", 409, "The job has ended", 0},
+    {"not_dead", 409, "The job was not given up", 0},
+    {"limit_reached", 409, "There is no room for another one", 0},
     {"too_large", 413, "The body is too large", 0},
     {"unsupported_media_type", 415, "The body is of another type", 0},
     {"invalid_request", 422, "The request has faults", 0},
     {"idempotency_key_reused", 422, "The idempotency key belongs to another request", 0},
+    {"attempts_exhausted", 422, "The job was given up", 0},
+    {"poison", 422, "The job was given up", 0},
     {"busy", 429, "Too much is waiting", 1},
+    {"tenant_busy", 429, "The tenant has too many jobs", 5},
     {"internal", 500, "Something went wrong in the broker", 0},
     {"overloaded", 503, "The broker has too much to do", 1},
     {"draining", 503, "The broker is stopping", 5},
     {"no_worker", 503, "No worker is connected", 5},
     {"store_unavailable", 503, "The store cannot be used at the moment", 5},
+    {"worker_lost", 503, "The worker was lost", 1},
+    {"deadline_exceeded", 504, "The job was not done in time", 0},
+    {"no_outcome", 504, "There was no outcome in time", 0},
 };
 
 static const struct problem_kind test_failed = {NULL, 422, "The connection test failed", 0};
@@ -36,8 +47,13 @@ static const struct {
     pb_err err;
     const char *code;
 } by_error[] = {
-    {PB_E_BUSY, "busy"},       {PB_E_STORE, "store_unavailable"}, {PB_E_IO, "store_unavailable"},
-    {PB_E_CLOSED, "draining"}, {PB_E_MEMORY, "overloaded"},       {PB_E_NOT_FOUND, "not_found"},
+    {PB_E_BUSY, "busy"},
+    {PB_E_LIMIT, "tenant_busy"},
+    {PB_E_STORE, "store_unavailable"},
+    {PB_E_IO, "store_unavailable"},
+    {PB_E_CLOSED, "draining"},
+    {PB_E_MEMORY, "overloaded"},
+    {PB_E_NOT_FOUND, "not_found"},
 };
 
 const struct problem_kind *problem_kind(const char *code)

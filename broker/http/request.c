@@ -119,24 +119,24 @@ void http_refuse_error(struct http_request *r, pb_err err, const struct pb_why *
 
 /* -- for handlers -- */
 
-static bool sees_all(const struct http_request *r)
+bool http_is_cluster(const struct http_request *r)
 {
     return strcmp(r->token->tenant, AUTH_TENANT_ALL) == 0;
 }
 
 bool http_sees(const struct http_request *r, const char *tenant)
 {
-    return sees_all(r) || strcmp(r->token->tenant, tenant) == 0;
+    return http_is_cluster(r) || strcmp(r->token->tenant, tenant) == 0;
 }
 
 const char *http_tenant_filter(const struct http_request *r)
 {
-    return sees_all(r) ? NULL : r->token->tenant;
+    return http_is_cluster(r) ? NULL : r->token->tenant;
 }
 
 const char *http_tenant_new(const struct http_request *r)
 {
-    return sees_all(r) ? BROKER_TENANT : r->token->tenant;
+    return http_is_cluster(r) ? BROKER_TENANT : r->token->tenant;
 }
 
 pb_err http_read(struct http_request *r, reader_read *read, reader_done *done, void *arg)

@@ -73,6 +73,8 @@ void http_refuse_error(struct http_request *r, pb_err err, const struct pb_why *
 
 /* -- for handlers -- */
 
+/* Is the request's token one of the whole cluster's (tenant "*")? */
+bool http_is_cluster(const struct http_request *r);
 /* May the request's token see the records of this tenant? */
 bool http_sees(const struct http_request *r, const char *tenant);
 /* The tenant that the store's reads are limited to; NULL: all. */

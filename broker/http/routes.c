@@ -1,27 +1,49 @@
 #include "broker/http/routes.h"
 
+#include "common/limits.h"
+
 #include <stdio.h>
 #include <string.h>
 
 static const char *const page_query[] = {"limit", "after", NULL};
+static const char *const jobs_query[] = {"state", "kind",  "type",  "integration",
+                                         "code",  "limit", "after", NULL};
 static const char *const list_query[] = {"type", "status", "health", "q", "limit", "after", NULL};
 
 #define SCHEMA_PATH "/v1/types/{type}/events/{eventType}/schema"
 
 static const struct route table[] = {
-    {"GET", "/healthz", health_alive, ROLE_NONE, NULL, false},
-    {"GET", "/readyz", health_ready, ROLE_NONE, NULL, false},
-    {"GET", "/openapi.yaml", openapi_get, ROLE_VIEWER, NULL, false},
-    {"GET", "/v1/types", types_list, ROLE_VIEWER, page_query, false},
-    {"GET", "/v1/types/{type}", types_get, ROLE_VIEWER, NULL, false},
-    {"GET", SCHEMA_PATH, types_schema, ROLE_VIEWER, NULL, false},
-    {"GET", "/v1/integrations", integrations_list, ROLE_VIEWER, list_query, false},
-    {"POST", "/v1/integrations", setup_create, ROLE_SUBMITTER, NULL, true},
-    {"GET", "/v1/integrations/{id}", integrations_get, ROLE_VIEWER, NULL, false},
-    {"DELETE", "/v1/integrations/{id}", integrations_delete, ROLE_SUBMITTER, NULL, false},
-    {"POST", "/v1/integrations/{id}/validate", integrations_validate, ROLE_SUBMITTER, NULL, false},
-    {"GET", "/v1/jobs/{id}", jobs_get, ROLE_VIEWER, NULL, false},
-    {"GET", "/v1/workers", workers_list, ROLE_VIEWER, NULL, false},
+    {"GET", "/healthz", health_alive, ROLE_NONE, NULL, 0},
+    {"GET", "/readyz", health_ready, ROLE_NONE, NULL, 0},
+    {"GET", "/openapi.yaml", openapi_get, ROLE_VIEWER, NULL, 0},
+    {"GET", "/v1/types", types_list, ROLE_VIEWER, page_query, 0},
+    {"GET", "/v1/types/{type}", types_get, ROLE_VIEWER, NULL, 0},
+    {"GET", SCHEMA_PATH, types_schema, ROLE_VIEWER, NULL, 0},
+    {"GET", "/v1/integrations", integrations_list, ROLE_VIEWER, list_query, 0},
+    {"POST", "/v1/integrations", setup_create, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BODY_BYTES},
+    {"GET", "/v1/integrations/{id}", integrations_get, ROLE_VIEWER, NULL, 0},
+    {"DELETE", "/v1/integrations/{id}", integrations_delete, ROLE_SUBMITTER, NULL, 0},
+    {"POST", "/v1/integrations/{id}/validate", integrations_validate, ROLE_SUBMITTER, NULL, 0},
+    {"POST", "/v1/integrations:test", integrations_test, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BODY_BYTES},
+    {"GET", "/v1/jobs", jobs_list, ROLE_VIEWER, jobs_query, 0},
+    {"POST", "/v1/jobs", jobs_create, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BULK_BYTES},
+    {"POST", "/v1/jobs:retry", jobs_replay, ROLE_OPERATOR, NULL, LIMIT_HTTP_BODY_BYTES},
+    {"GET", "/v1/jobs/{id}", jobs_get, ROLE_VIEWER, NULL, 0},
+    {"POST", "/v1/jobs/{id}:cancel", jobs_cancel, ROLE_SUBMITTER, NULL, 0},
+    {"POST", "/v1/jobs/{id}:retry", jobs_retry, ROLE_SUBMITTER, NULL, 0},
+    {"GET", "/v1/batches", batches_list, ROLE_VIEWER, page_query, 0},
+    {"POST", "/v1/batches", batches_create, ROLE_OPERATOR, NULL, LIMIT_HTTP_BODY_BYTES},
+    {"GET", "/v1/batches/{id}", batches_get, ROLE_VIEWER, NULL, 0},
+    {"PATCH", "/v1/batches/{id}", batches_patch, ROLE_OPERATOR, NULL, LIMIT_HTTP_BODY_BYTES},
+    {"POST", "/v1/batches/{id}:pause", batches_pause, ROLE_OPERATOR, NULL, 0},
+    {"POST", "/v1/batches/{id}:resume", batches_resume, ROLE_OPERATOR, NULL, 0},
+    {"POST", "/v1/batches/{id}:cancel", batches_cancel, ROLE_OPERATOR, NULL, 0},
+    {"GET", "/v1/queue", queue_get, ROLE_VIEWER, NULL, 0},
+    {"POST", "/v1/queue:pause", queue_pause, ROLE_OPERATOR, NULL, LIMIT_HTTP_BODY_BYTES},
+    {"POST", "/v1/queue:resume", queue_resume, ROLE_OPERATOR, NULL, LIMIT_HTTP_BODY_BYTES},
+    {"GET", "/v1/workers", workers_list, ROLE_VIEWER, NULL, 0},
+    {"POST", "/v1/workers/{id}:drain", workers_drain, ROLE_OPERATOR, NULL, 0},
+    {"GET", "/metrics", metrics_get, ROLE_VIEWER, NULL, 0},
 };
 
 #define ROUTES (sizeof table / sizeof table[0])
@@ -31,6 +53,12 @@ const struct route *routes_at(size_t i)
     return i < ROUTES ? &table[i] : NULL;
 }
 
+/* What a pattern ends in after its parts, ":cancel" or nothing, against the target's verb. */
+static bool fits_verb(const char *rest, const struct http_target *t)
+{
+    return *rest == ':' ? t->verb && strcmp(t->verb, rest + 1) == 0 : !*rest && !t->verb;
+}
+
 /* Compares part by part, so that an encoded slash stays within its part. */
 static bool fits(const char *pattern, const struct http_target *t, const char *args[HTTP_ARGS_MAX])
 {
@@ -38,7 +66,7 @@ static bool fits(const char *pattern, const struct http_target *t, const char *a
     for (size_t i = 0; i < t->segment_count; i++) {
         if (*pattern != '/')
             return false;
-        size_t len = strcspn(++pattern, "/");
+        size_t len = strcspn(++pattern, "/:");
         const char *segment = t->segments[i];
         if (*pattern == '{' && *segment && arg < HTTP_ARGS_MAX)
             args[arg++] = segment;
@@ -46,7 +74,7 @@ static bool fits(const char *pattern, const struct http_target *t, const char *a
             return false;
         pattern += len;
     }
-    return !*pattern;
+    return fits_verb(pattern, t);
 }
 
 static void allow(struct route_match *m, const char *method)

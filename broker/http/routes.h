@@ -8,11 +8,11 @@
 typedef void http_handler(struct http_request *r);
 
 struct route {
-    const char *method, *pattern; /* "/v1/jobs/{id}", spelled as in schemas/openapi.yaml */
+    const char *method, *pattern; /* "/v1/jobs/{id}:cancel", spelled as in schemas/openapi.yaml */
     http_handler *handler;        /* on the loop's thread */
     enum auth_role role;          /* the least that may; ROLE_NONE: anyone, without a token */
     const char *const *query;     /* the parameters it knows, up to a NULL; NULL: none */
-    bool takes_body;              /* otherwise a body is read and dropped */
+    size_t body_max;              /* bytes; 0: a body is read and dropped */
 };
 
 struct route_match {
@@ -30,13 +30,20 @@ const struct route *routes_at(size_t i);
 const char *types_nearest(const struct manifests *all, const char *type);
 
 /* The handlers, by the file that has them. */
-http_handler health_alive, health_ready;                 /* health.c */
-http_handler openapi_get;                                /* openapi.c */
-http_handler types_list, types_get, types_schema;        /* types.c */
-http_handler integrations_list, integrations_get;        /* integrations.c */
-http_handler integrations_delete, integrations_validate; /* integrations.c */
-http_handler setup_create;                               /* setup.c */
-http_handler jobs_get;                                   /* jobs.c */
-http_handler workers_list;                               /* workers.c */
+http_handler health_alive, health_ready;                               /* health.c */
+http_handler openapi_get;                                              /* openapi.c */
+http_handler types_list, types_get, types_schema;                      /* types.c */
+http_handler integrations_list, integrations_get;                      /* integrations.c */
+http_handler integrations_delete, integrations_validate;               /* integrations.c */
+http_handler setup_create;                                             /* setup.c */
+http_handler integrations_test;                                        /* test.c */
+http_handler batches_list, batches_create, batches_get, batches_patch; /* batches.c */
+http_handler batches_pause, batches_resume, batches_cancel;            /* batches.c */
+http_handler jobs_create;                                              /* submit.c */
+http_handler jobs_list, jobs_replay;                                   /* jobs_list.c */
+http_handler jobs_get, jobs_cancel, jobs_retry;                        /* jobs_one.c */
+http_handler queue_get, queue_pause, queue_resume;                     /* queue.c */
+http_handler workers_list, workers_drain;                              /* workers.c */
+http_handler metrics_get;                                              /* metrics.c */
 
 #endif

@@ -3,95 +3,34 @@
 #include "broker/http/setup.h"
 
 #include "broker/broker.h"
+#include "broker/http/form.h"
 #include "broker/http/jobs.h"
 #include "broker/http/routes.h"
+#include "broker/spec.h"
 #include "common/limits.h"
-#include "common/nearest.h"
 #include "common/result.h"
 #include "common/wire.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PAYLOAD_BYTES (LIMIT_CREDENTIALS_BYTES * 4)
 
-/* -- what is wrong -- */
-
-static void fault(struct fields_report *report, const char *member, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void fault(struct fields_report *report, const char *member, const char *format, ...)
-{
-    if (report->count == FIELDS_FAULTS_MAX)
-        return;
-    struct fields_fault *f = &report->faults[report->count++];
-    size_t len = 0;
-    for (; *member && len < sizeof f->pointer - 3; member++) { /* RFC 6901, section 3 */
-        if (len == 0)
-            f->pointer[len++] = '/';
-        if (*member == '~' || *member == '/')
-            f->pointer[len++] = '~';
-        f->pointer[len++] = *member == '~' ? '0' : *member == '/' ? '1' : *member;
-    }
-    f->pointer[len] = 0;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(f->message, sizeof f->message, format, args);
-    va_end(args);
-}
-
-static void add_faults(struct fields_report *to, const struct fields_report *from)
-{
-    for (size_t i = 0; i < from->count && to->count < FIELDS_FAULTS_MAX; i++)
-        to->faults[to->count++] = from->faults[i];
-}
-
 /* -- the members -- */
-
-static void check_unknown(const json_t *body, struct fields_report *report)
-{
-    static const char *const known[] = {"type", "name", "credentials"};
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)body, name, value)
-    {
-        const char *near = NULL;
-        bool is_known = false;
-        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-            is_known = is_known || strcmp(known[i], name) == 0;
-        if (!is_known)
-            near = nearest(name, known, sizeof known / sizeof known[0]);
-        if (near)
-            fault(report, name, "is not known; did you mean %s?", near);
-        else if (!is_known)
-            fault(report, name, "is not known; a setup has type, name and credentials");
-    }
-}
-
-static const char *read_text(const json_t *body, const char *member, struct fields_report *report)
-{
-    const json_t *value = json_object_get(body, member);
-    if (!value)
-        fault(report, member, "is required");
-    else if (!json_is_string(value))
-        fault(report, member, "must be a string");
-    return json_string_value(value);
-}
 
 static const struct manifest *read_type(const struct manifests *types, const json_t *body,
                                         struct fields_report *report)
 {
-    const char *type = read_text(body, "type", report);
+    const char *type = form_text(body, "type", true, report);
     const struct manifest *m = type ? manifests_find(types, type) : NULL;
     if (!type || m)
         return m;
     const char *near = types_nearest(types, type);
     if (near)
-        fault(report, "type", "there is no such type; did you mean %s?", near);
+        form_fault(report, "type", "there is no such type; did you mean %s?", near);
     else
-        fault(report, "type", "there is no such type; GET /v1/types lists what can be connected");
+        form_fault(report, "type", "there is no such type; GET /v1/types lists what can be connected");
     return NULL;
 }
 
@@ -106,15 +45,15 @@ static bool has_controls(const char *text)
 
 static const char *read_name(const json_t *body, struct fields_report *report)
 {
-    const char *name = read_text(body, "name", report);
+    const char *name = form_text(body, "name", true, report);
     if (!name)
         return NULL;
     if (!name[strspn(name, " ")])
-        fault(report, "name", "must not be empty");
+        form_fault(report, "name", "must not be empty");
     else if (strlen(name) > LIMIT_NAME_CHARS)
-        fault(report, "name", "is too long: at most %d bytes of UTF-8", LIMIT_NAME_CHARS);
+        form_fault(report, "name", "is too long: at most %d bytes of UTF-8", LIMIT_NAME_CHARS);
     else if (has_controls(name))
-        fault(report, "name", "must not contain control characters, such as line breaks or tabs");
+        form_fault(report, "name", "must not contain control characters, such as line breaks or tabs");
     return name;
 }
 
@@ -124,28 +63,43 @@ static pb_err read_credentials(const struct manifest *m, const json_t *body, str
     struct fields_report of_fields = {0};
     const json_t *object = json_object_get(body, "credentials");
     if (!object) {
-        fault(report, "credentials", "is required: an object of field names and values");
+        form_fault(report, "credentials", "is required: an object of field names and values");
         return PB_OK;
     }
     pb_err err = fields_from_json(object, out, &of_fields);
     if (!err && m && of_fields.count == 0)
         err = fields_check(m, out, &of_fields);
-    add_faults(report, &of_fields);
+    form_add(report, "", &of_fields);
     return err;
 }
 
-pb_err setup_read(const struct manifests *types, const json_t *body, struct setup *out,
-                  struct fields_report *report)
+pb_err setup_read_members(const struct manifests *types, const json_t *body, bool named, struct setup *out,
+                          struct fields_report *report)
+{
+    struct setup s = {.name = ""};
+    size_t before = report->count;
+    s.manifest = read_type(types, body, report);
+    if (named)
+        s.name = read_name(body, report);
+    pb_err err = read_credentials(s.manifest, body, &s.credentials, report);
+    if (err || report->count > before)
+        credentials_fini(&s.credentials);
+    else
+        *out = s;
+    return err;
+}
+
+static pb_err read_all(const struct manifests *types, const json_t *body, bool named,
+                       const char *const *known, const char *what, struct setup *out,
+                       struct fields_report *report)
 {
     if (!json_is_object(body)) {
-        fault(report, "", "the body must be an object with type, name and credentials");
+        form_fault(report, "", "the body must be an object; %s", what);
         return PB_OK;
     }
+    form_check_known(body, known, what, report);
     struct setup s = {0};
-    check_unknown(body, report);
-    s.manifest = read_type(types, body, report);
-    s.name = read_name(body, report);
-    pb_err err = read_credentials(s.manifest, body, &s.credentials, report);
+    pb_err err = setup_read_members(types, body, named, &s, report);
     if (err || report->count)
         credentials_fini(&s.credentials);
     else
@@ -153,16 +107,30 @@ pb_err setup_read(const struct manifests *types, const json_t *body, struct setu
     return err;
 }
 
+pb_err setup_read(const struct manifests *types, const json_t *body, struct setup *out,
+                  struct fields_report *report)
+{
+    static const char *const known[] = {"type", "name", "credentials", NULL};
+    return read_all(types, body, true, known, "a setup has type, name and credentials", out, report);
+}
+
+pb_err setup_read_test(const struct manifests *types, const json_t *body, struct setup *out,
+                       struct fields_report *report)
+{
+    static const char *const known[] = {"type", "credentials", NULL};
+    return read_all(types, body, false, known, "a test has type and credentials", out, report);
+}
+
 /* -- sealing -- */
 
-static pb_err seal(const struct broker *b, const struct setup *s, struct job *job)
+pb_err setup_seal(const uint8_t key[SEAL_PUBLIC_BYTES], const struct setup *s, struct job *job)
 {
     struct seal_owner owner = {job->tenant, job->type, job->integration};
     uint8_t *sealed = NULL;
     size_t len = 0;
     struct buf payload;
     buf_init(&payload, PAYLOAD_BYTES);
-    pb_err err = seal_inbound(b->seal_key, &owner, &s->credentials, &sealed, &len);
+    pb_err err = seal_inbound(key, &owner, &s->credentials, &sealed, &len);
     if (!err)
         err = wire_pack_setup(
             &(struct wire_setup){.name = {s->name, strlen(s->name)}, .sealed = {sealed, len}}, &payload);
@@ -253,47 +221,28 @@ static void check_name(struct http_request *r, struct job *job, const char *name
 
 /* -- the request -- */
 
-static void refuse_faults(struct http_request *r, const struct fields_report *report)
+bool setup_can_seal(struct http_request *r)
 {
-    char detail[sizeof report->faults[0].pointer + sizeof report->faults[0].message + 64];
-    const struct fields_fault *first = &report->faults[0];
-    snprintf(detail, sizeof detail, "%s%s%s", first->pointer, first->pointer[0] ? " " : "", first->message);
-    if (report->count > 1)
-        snprintf(detail, sizeof detail, "%zu faults; errors lists each with its place", report->count);
-    struct problem p = {
-        .code = "invalid_request", .detail = detail, .faults = report->faults, .fault_count = report->count};
-    http_answer_problem(r, &p);
+    if (r->broker->have_seal_key)
+        return true;
+    http_refuse(
+        r, "no_worker",
+        "no worker has joined yet, so credentials cannot be sealed; start patchbay-worker and try again");
+    return false;
 }
 
 static void submit(struct http_request *r, const struct setup *s)
 {
-    if (!r->broker->have_seal_key) {
-        http_refuse(
-            r, "no_worker",
-            "no worker has joined yet, so credentials cannot be sealed; start patchbay-worker and try "
-            "again");
+    if (!setup_can_seal(r))
         return;
-    }
     struct job job = jobs_new(r, JOB_SETUP, http_tenant_new(r), s->manifest->type);
     id_new(&job.integration, job.created_at_ms);
-    pb_err err = seal(r->broker, s, &job);
+    spec_set_host(&job, s->manifest);
+    pb_err err = setup_seal(r->broker->seal_key, s, &job);
     if (err)
         http_refuse_error(r, err, NULL);
     else
         check_name(r, &job, s->name);
-}
-
-/* Wipes the body as soon as it is read; jansson's own memory is wiped as it is freed (listener.c). */
-static pb_err read_body(struct http_request *r, json_t **out)
-{
-    struct pb_why why = {0};
-    pb_err err = http_json_parse(buf_peek(&r->body), r->body.len, out, &why);
-    buf_fini(&r->body);
-    if (err == PB_E_MEMORY)
-        http_refuse_error(r, err, NULL);
-    else if (err)
-        http_refuse(r, "invalid_json", "%s%s%s", why.at, why.at[0] ? ": " : "", why.text);
-    return err;
 }
 
 void setup_create(struct http_request *r)
@@ -301,17 +250,13 @@ void setup_create(struct http_request *r)
     struct fields_report report = {0};
     struct setup s = {0};
     json_t *body = NULL;
-    if (!http_is_json_type(r->content_type)) {
-        http_refuse(r, "unsupported_media_type", "send JSON, with Content-Type: application/json");
-        return;
-    }
-    if (read_body(r, &body) != PB_OK)
+    if (form_read(r, &body) != PB_OK)
         return;
     pb_err err = setup_read(r->broker->types, body, &s, &report);
     if (err)
         http_refuse_error(r, err, NULL);
     else if (report.count)
-        refuse_faults(r, &report);
+        form_refuse(r, &report);
     else
         submit(r, &s);
     credentials_fini(&s.credentials);

@@ -26,3 +26,20 @@ void workers_list(struct http_request *r)
     links_each_worker(r->broker->links, r->broker->now_ms, add, items);
     http_answer_json(r, 200, json_pack("{s:o, s:n}", "items", items, "next"));
 }
+
+/* -- one is to leave -- */
+
+void workers_drain(struct http_request *r)
+{
+    if (!http_is_cluster(r)) {
+        http_refuse(r, "forbidden", "workers are everybody's: this needs a token of the tenant *");
+        return;
+    }
+    pb_err err = links_drain(r->broker->links, r->args[0]);
+    if (err == PB_E_NOT_FOUND)
+        http_refuse(r, "not_found", "there is no such worker; GET /v1/workers lists them");
+    else if (err)
+        http_refuse_error(r, err, NULL);
+    else
+        http_answer_json(r, 202, json_pack("{s:s, s:b}", "id", r->args[0], "draining", true));
+}

@@ -36,6 +36,18 @@ const char *answer_advice(const char *code)
         {"overloaded", "try again in a moment"},
         {"draining", "the broker is stopping; try again when it is back"},
         {"store_unavailable", "see the broker's log for why, and try again"},
+        {"tenant_busy", "wait until some of the tenant's jobs have ended; patchbay queue shows the queue"},
+        {"job_ended", "patchbay jobs show ID tells how it ended"},
+        {"not_dead", "patchbay jobs list --state dead lists those that can be sent again"},
+        {"limit_reached", "patchbay queue shows what is paused; patchbay queue resume ends a pause"},
+        {"no_outcome",
+         "patchbay queue and patchbay workers show what is busy; or try again with a longer --wait"},
+        {"worker_lost", "try again"},
+        {"deadline_exceeded",
+         "patchbay queue and patchbay workers show whether there was room; patchbay jobs retry ID "
+         "sends it again"},
+        {"attempts_exhausted", "see the workers' logs; patchbay jobs retry ID sends it again"},
+        {"poison", "see the workers' logs before patchbay jobs retry ID sends it again"},
         {"forbidden", "use a token of a higher role"},
     };
     for (size_t i = 0; i < COUNT(table); i++)

@@ -83,10 +83,11 @@ static bool add_token(struct exchange *x, const struct secret *token)
 
 static bool add_headers(struct exchange *x, const struct api *a, const struct api_request *r)
 {
-    char wait[64];
+    char wait[64], type[96];
+    snprintf(type, sizeof type, "Content-Type: %s", r->body_type ? r->body_type : "application/json");
     snprintf(wait, sizeof wait, "Prefer: wait=%u", (unsigned)r->wait_s);
     return add_token(x, &a->token) && add_header(x, "Accept: application/json") &&
-           (!r->body || add_header(x, "Content-Type: application/json")) && add_header(x, "Expect:") &&
+           (!r->body || add_header(x, type)) && add_header(x, "Expect:") &&
            (!r->wait_s || add_header(x, wait));
 }
 

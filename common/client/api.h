@@ -18,10 +18,11 @@ struct api_many;
 
 struct api_request {
     const char *method, *path; /* "/v1/types" */
-    const char *body;          /* JSON; NULL: none. Lent until the request has ended */
+    const char *body;          /* NULL: none. Lent until the request has ended */
     size_t body_len;
-    uint32_t wait_s;   /* Prefer: wait=N; 0: not sent */
-    uint32_t limit_ms; /* for the whole request beyond wait_s; 0: API_LIMIT_MS */
+    const char *body_type; /* NULL: application/json */
+    uint32_t wait_s;       /* Prefer: wait=N; 0: not sent */
+    uint32_t limit_ms;     /* for the whole request beyond wait_s; 0: API_LIMIT_MS */
 };
 
 struct api_answer {

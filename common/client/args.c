@@ -122,28 +122,51 @@ static pb_err unknown_command(const struct parsing *p, const char *name)
     return pb_fail(p->why, PB_E_INVALID, NULL, "there is no command %s; patchbay --help lists them", name);
 }
 
+static bool is_first_word(const struct command *c, const char *word)
+{
+    size_t len = strcspn(c->name, " ");
+    return strlen(word) == len && memcmp(word, c->name, len) == 0;
+}
+
 /* Does the command of this name start here? Gives how many words it takes, 0 for no. */
 static int match_command(const struct command *c, int left, char **words)
 {
     size_t len = strcspn(c->name, " ");
-    if (strlen(words[0]) != len || memcmp(words[0], c->name, len) != 0)
+    if (!is_first_word(c, words[0]))
         return 0;
     if (!c->name[len])
         return 1;
     return left > 1 && strcmp(words[1], c->name + len + 1) == 0 ? 2 : 0;
 }
 
-/* "keys" alone, or with a second word that is none: names what there is. */
-static pb_err half_command(const struct parsing *p, const char *word)
+/* "jobs" alone, or with an option behind it. */
+static bool means_usual(const struct command *c, int left, char **words)
 {
-    size_t len = strlen(word);
-    for (size_t i = 0; i < p->tables->command_count; i++) {
-        const char *name = p->tables->commands[i]->name;
-        if (strncmp(name, word, len) == 0 && name[len] == ' ')
-            return pb_fail(p->why, PB_E_INVALID, NULL, "%s needs to know what to do: patchbay %s", word,
-                           name);
+    return c->is_usual && is_first_word(c, words[0]) && (left == 1 || words[1][0] == '-');
+}
+
+/* "keys" alone, or with a second word that is none: names what there is. */
+static pb_err half_command(const struct parsing *p, const char *word, const char *second)
+{
+    const char *verbs[NAMES_MAX];
+    char all[256] = "";
+    size_t count = 0, len = 0;
+    for (size_t i = 0; i < p->tables->command_count && count < NAMES_MAX; i++) {
+        const struct command *c = p->tables->commands[i];
+        const char *space = strchr(c->name, ' ');
+        if (!space || !is_first_word(c, word))
+            continue;
+        verbs[count++] = space + 1;
+        if (len < sizeof all)
+            len += (size_t)snprintf(all + len, sizeof all - len, "%spatchbay %s", len ? ", " : "", c->name);
     }
-    return unknown_command(p, word);
+    const char *near = count && second ? nearest(second, verbs, count) : NULL;
+    if (!count)
+        return unknown_command(p, word);
+    if (near)
+        return pb_fail(p->why, PB_E_INVALID, NULL, "there is no command %s %s; did you mean patchbay %s %s?",
+                       word, second, word, near);
+    return pb_fail(p->why, PB_E_INVALID, NULL, "%s needs to know what to do: %s", word, all);
 }
 
 /* -- one argument -- */
@@ -157,8 +180,13 @@ static pb_err take_command(struct parsing *p)
         if (words)
             p->command = t->commands[i];
     }
+    for (size_t i = 0; i < t->command_count && !p->command; i++)
+        if (means_usual(t->commands[i], p->argc - p->at, p->argv + p->at)) {
+            p->command = t->commands[i];
+            p->at++;
+        }
     if (!p->command)
-        return half_command(p, p->argv[p->at]);
+        return half_command(p, p->argv[p->at], p->at + 1 < p->argc ? p->argv[p->at + 1] : NULL);
     return set_defaults(p->command->options, p->command->option_count, p->settings, p->why);
 }
 
@@ -276,6 +304,16 @@ static void help_command(const struct command *c, struct buf *out)
     help_options(out, "Options", c->options, c->option_count);
 }
 
+/* "jobs [list] ", "rm ID|NAME". */
+static void help_name(const struct command *c, char *out, size_t size)
+{
+    int first = (int)strcspn(c->name, " ");
+    if (c->is_usual)
+        snprintf(out, size, "%.*s [%s] %s", first, c->name, c->name + first + 1, c->arguments);
+    else
+        snprintf(out, size, "%s %s", c->name, c->arguments);
+}
+
 void args_help(const struct args_tables *t, const struct command *command, struct buf *out)
 {
     char left[64];
@@ -286,7 +324,7 @@ void args_help(const struct args_tables *t, const struct command *command, struc
                       "Sets connections to third-party services up and keeps testing them.\n\nCommands:\n");
         for (size_t i = 0; i < t->command_count; i++) {
             const struct command *c = t->commands[i];
-            snprintf(left, sizeof left, "%s %s", c->name, c->arguments);
+            help_name(c, left, sizeof left);
             help_entry(out, left, c->summary);
             buf_text(out, "\n");
         }

@@ -18,10 +18,11 @@ struct settings {
     const char *url, *data_dir;
     bool json, no_color;
     const char *name, *credentials, *type, *status, *health, *query, *keyring;
+    const char *state, *kind, *integration, *code, *tenant, *host;
     const char *http_listen, *manifests, *store, *ca_file, *log_format;
-    int64_t wait_s, parallel, workers, lease_ms;
+    int64_t wait_s, parallel, workers, lease_ms, limit, rate;
     struct option_list connect_to, allow_egress;
-    bool yes;
+    bool yes, all;
     const char *operands[ARGS_OPERANDS_MAX];
     size_t operand_count;
     bool help, version;
@@ -31,6 +32,7 @@ struct client;
 
 struct command {
     const char *name;      /* "setup"; of two words where it acts on a thing: "keys init" */
+    bool is_usual;         /* of two words, of which the first alone means it, too */
     const char *arguments; /* "TYPE", for help; "" for none */
     const char *summary, *details;
     size_t operands_min, operands_max;

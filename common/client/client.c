@@ -48,6 +48,23 @@ void client_print_json(const struct client *c, const json_t *json)
     fputc('\n', stdout);
 }
 
+void client_print_ok(const struct client *c, const char *format, ...)
+{
+    char text[512];
+    struct buf b;
+    va_list args;
+    if (c->settings.json)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buf_init(&b, 4096);
+    text_safe(&b, text);
+    printf("%sok%s  %s\n", style_start(STYLE_GOOD, c->term.color), style_end(STYLE_GOOD, c->term.color),
+           buf_peek(&b));
+    buf_fini(&b);
+}
+
 int client_refused(struct client *c, const struct api_answer *a, FILE *out)
 {
     struct buf b;
@@ -108,7 +125,9 @@ void client_filter(const struct settings *s, struct buf *path)
 {
     const struct {
         const char *name, *value;
-    } filters[] = {{"type", s->type}, {"status", s->status}, {"health", s->health}, {"q", s->query}};
+    } filters[] = {
+        {"type", s->type},   {"status", s->status}, {"health", s->health},           {"q", s->query},
+        {"state", s->state}, {"kind", s->kind},     {"integration", s->integration}, {"code", s->code}};
     for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
         if (!filters[i].value)
             continue;
@@ -222,8 +241,8 @@ int client_find(struct client *c, const char *operand, json_t **out)
 static bool has_ended(const json_t *job)
 {
     const char *state = json_text_at(job, "state");
-    return state &&
-           (strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0);
+    return state && (strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 ||
+                     strcmp(state, "cancelled") == 0 || strcmp(state, "dead") == 0);
 }
 
 static int read_job(struct client *c, json_t **job)
@@ -257,11 +276,11 @@ int client_follow(struct client *c, json_t **job, uint64_t until_ms)
     }
     term_status(&c->term, NULL);
     if (!status && !has_ended(*job))
-        status = client_say(
-            c, CLIENT_NO,
-            "job %s has not ended yet and goes on by itself; patchbay list shows what comes of it, patchbay "
-            "workers whether there is a worker",
-            json_text_at(*job, "id"));
+        status = client_say(c, CLIENT_NO,
+                            "job %s has not ended yet and goes on by itself; patchbay jobs show %s tells how "
+                            "far it is, patchbay "
+                            "workers whether there is a worker",
+                            json_text_at(*job, "id"), json_text_at(*job, "id"));
     return status;
 }
 

@@ -64,10 +64,15 @@ const char *json_text_at(const json_t *object, const char *key);
 const char *json_text_in(const json_t *object, const char *outer, const char *key);
 long long json_int_at(const json_t *object, const char *key); /* 0: none */
 
+/* "ok  TEXT" on standard output, unless --json is wanted. */
+void client_print_ok(const struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* -- the commands -- */
 
-extern const struct command command_up, command_types, command_setup, command_list, command_show, command_rm,
-    command_validate, command_revalidate, command_workers, command_keys_init;
+extern const struct command command_up, command_types, command_test, command_setup, command_list,
+    command_show, command_rm, command_validate, command_revalidate, command_jobs_list, command_jobs_show,
+    command_jobs_cancel, command_jobs_retry, command_jobs_submit, command_queue_show, command_queue_pause,
+    command_queue_resume, command_workers_list, command_workers_drain, command_keys_init;
 extern const struct args_tables client_tables;
 
 #endif

@@ -1,10 +1,12 @@
-/* patchbay workers and patchbay keys init: what runs, and what it needs. */
+/* patchbay workers and patchbay keys: what runs, and what it needs. */
 #include "common/client/client.h"
+#include "common/id.h"
 #include "common/keyring.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define AT(field) offsetof(struct settings, field)
 #define COUNT(t)  (sizeof(t) / sizeof((t)[0]))
@@ -61,7 +63,7 @@ static void print_workers(struct client *c, struct listing *l)
     buf_fini(&b);
 }
 
-static int run_workers(struct client *c)
+static int run_list(struct client *c)
 {
     struct listing l = {.items = json_array()};
     table_init(&l.table, columns, COUNT(columns));
@@ -72,6 +74,59 @@ static int run_workers(struct client *c)
         print_workers(c, &l);
     table_fini(&l.table);
     json_decref(l.items);
+    return status;
+}
+
+/* -- workers drain -- */
+
+struct named {
+    const char *name;
+    char id[CLIENT_ID_BYTES];
+    size_t count;
+};
+
+static bool visit_named(void *arg, json_t *item)
+{
+    struct named *n = arg;
+    const char *name = json_text_at(item, "name"), *id = json_text_at(item, "id");
+    struct pb_id parsed;
+    if (!id || id_parse(id, ID_WORKER, &parsed) != PB_OK)
+        return true;
+    if (strcmp(id, n->name) != 0 && (!name || strcmp(name, n->name) != 0))
+        return true;
+    snprintf(n->id, sizeof n->id, "%s", id);
+    n->count++;
+    return true;
+}
+
+static int find_worker(struct client *c, struct named *n)
+{
+    int status = client_list(c, "/v1/workers", visit_named, n);
+    if (status || n->count == 1)
+        return status;
+    return n->count
+               ? client_say(c, CLIENT_NO, "%zu workers have the name \"%s\"; name one by its id", n->count,
+                            n->name)
+               : client_say(c, CLIENT_NO, "there is no worker \"%s\"; patchbay workers lists them", n->name);
+}
+
+static int run_drain(struct client *c)
+{
+    struct named n = {.name = c->settings.operands[0]};
+    struct api_answer answer = {0};
+    char path[64 + CLIENT_ID_BYTES];
+    int status = client_open(c);
+    if (!status)
+        status = find_worker(c, &n);
+    if (status)
+        return status;
+    snprintf(path, sizeof path, "/v1/workers/%s:drain", n.id);
+    status = client_call(c, &(struct api_request){.method = "POST", .path = path}, &answer);
+    if (!status && c->settings.json)
+        client_print_json(c, answer.body);
+    if (!status)
+        client_print_ok(c, "%s takes nothing new, finishes what it has, and leaves", n.name);
+    api_answer_fini(&answer);
     return status;
 }
 
@@ -99,8 +154,19 @@ static const struct option keys_options[] = {
      "where to make it (default: keyring in the data folder)"},
 };
 
-const struct command command_workers = {
-    .name = "workers", .arguments = "", .summary = "the workers and what they do", .run = run_workers};
+const struct command command_workers_list = {.name = "workers list",
+                                             .is_usual = true,
+                                             .arguments = "",
+                                             .summary = "the workers and what they do",
+                                             .run = run_list};
+const struct command command_workers_drain = {
+    .name = "workers drain",
+    .arguments = "ID|NAME",
+    .summary = "have a worker finish what it has, and leave",
+    .details = "As if its process had got SIGTERM: no job is lost by it. What started it may start another.",
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_drain};
 const struct command command_keys_init = {.name = "keys init",
                                           .arguments = "",
                                           .summary = "make the file of master keys that workers read",

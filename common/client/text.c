@@ -171,7 +171,8 @@ enum style style_of_state(const char *word)
     } states[] = {
         {"ok", STYLE_GOOD},       {"active", STYLE_GOOD},   {"error", STYLE_BAD},
         {"degraded", STYLE_WARN}, {"draining", STYLE_WARN}, {"inactive", STYLE_FAINT},
-        {"unknown", STYLE_FAINT},
+        {"unknown", STYLE_FAINT}, {"done", STYLE_GOOD},     {"failed", STYLE_BAD},
+        {"dead", STYLE_BAD},      {"failing", STYLE_BAD},   {"cancelled", STYLE_FAINT},
     };
     for (size_t i = 0; i < COUNT(states); i++)
         if (strcmp(states[i].word, word) == 0)

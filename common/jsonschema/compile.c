@@ -4,6 +4,7 @@
  * Nodes are emitted in the order in which they were first asked for, not by recursion: a chain of references
  * as long as a schema allows costs no stack. */
 #include "common/jsonschema/compiler.h"
+#include "common/jsonschema/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,36 +23,20 @@ void *js_grow(void *at, uint32_t *cap, uint32_t count, size_t size)
     return at;
 }
 
-static size_t put_text(char *out, size_t at, size_t size, const char *text, size_t len)
-{
-    for (size_t i = 0; i < len && at + 3 < size; i++) {
-        if (text[i] == '~' || text[i] == '/') {
-            out[at++] = '~';
-            out[at++] = text[i] == '~' ? '0' : '1';
-        } else {
-            out[at++] = text[i];
-        }
-    }
-    return at;
-}
-
 /* One level of the way up: "/keyword/key". */
-static size_t put_place(const struct js_place *p, char *out, size_t at, size_t size)
+static void add_level(struct js_text *t, const struct js_place *p)
 {
     if (p->keyword < KW_COUNT)
-        at += (size_t)snprintf(out + at, size - at, "/%s", js_keywords[p->keyword].name);
-    if (at + 16 > size)
-        return at > size ? size : at;
+        js_text_add(t, "/%s", js_keywords[p->keyword].name);
     if (p->has_key) {
-        out[at++] = '/';
-        at = put_text(out, at, size, p->key->u.text, p->key->len);
+        js_text_bytes(t, "/", 1);
+        js_text_pointer(t, p->key->u.text, p->key->len);
     } else if (p->has_index) {
-        at += (size_t)snprintf(out + at, size - at, "/%u", p->index);
+        js_text_add(t, "/%u", p->index);
     }
-    return at;
 }
 
-void js_place_text(const struct js_schema *s, uint32_t place, char *out, size_t size)
+void js_place_add(const struct js_schema *s, uint32_t place, struct js_text *t)
 {
     uint32_t chain[JS_LIMIT_DEPTH * 2], depth = 0;
     const struct js_resource *r = &s->resources.at[s->places.at[place].resource];
@@ -59,18 +44,18 @@ void js_place_text(const struct js_schema *s, uint32_t place, char *out, size_t 
         chain[depth++] = place;
         place = s->places.at[place].parent;
     }
-    int n = snprintf(out, size, "%s#", r->uri);
-    size_t at = n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
-    while (depth-- && at + 64 < size)
-        at = put_place(&s->places.at[chain[depth]], out, at, size);
-    out[at < size ? at : size - 1] = '\0';
+    js_text_add(t, "%s#", r->uri);
+    while (depth--)
+        add_level(t, &s->places.at[chain[depth]]);
 }
 
 pb_err js_refuse(struct compiler *c, uint32_t place, pb_err err, const char *format, ...)
 {
     char at[sizeof c->why->at], text[sizeof c->why->text];
     va_list args;
-    js_place_text(c->s, place, at, sizeof at);
+    struct js_text t = {at, 0, sizeof at};
+    js_place_add(c->s, place, &t);
+    js_text_end(&t);
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -107,9 +92,12 @@ pb_err js_table_add(struct js_schema *s, struct js_table *t, const char *key, ui
     struct js_slot *fresh = PUSH(s->slots);
     if (!fresh)
         return PB_E_MEMORY;
+    struct js_ends ends = js_ends(key, len);
     fresh->key = key;
     fresh->len = len;
-    uint32_t h = js_key_hash(key, len);
+    fresh->head = ends.head;
+    fresh->tail = ends.tail;
+    uint32_t h = js_key_hash(s, key, len, ends);
     while (s->buckets.at[t->buckets + (h & t->mask)] != BUCKET_FREE)
         h++;
     s->buckets.at[t->buckets + (h & t->mask)] = (uint16_t)t->count++;
@@ -193,7 +181,8 @@ static pb_err emit_all(struct compiler *c, uint32_t root)
 {
     struct js_schema *s = c->s;
     uint32_t anchors = 0;
-    if (!PUSH(s->nodes) || !PUSH(s->nodes))
+    /* a slot, too, that nothing uses: tables without keys point into the array like all others */
+    if (!PUSH(s->nodes) || !PUSH(s->nodes) || !PUSH(s->slots))
         return PB_E_MEMORY;
     s->nodes.at[NODE_TRUE].types = s->nodes.at[NODE_TRUE].declared = T_ANY;
     s->nodes.at[NODE_TRUE].schema = s->nodes.at[NODE_FALSE].schema = root;
@@ -233,8 +222,8 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
                          struct js_schema **out, struct pb_why *why)
 {
     static const struct js_options none;
-    struct pb_why unused;
-    struct compiler c = {.options = options ? options : &none, .why = why ? why : &unused};
+    struct pb_why own = {0}; /* the caller's changes only on failure */
+    struct compiler c = {.options = options ? options : &none, .why = &own};
     uint32_t resource = NONE;
     char *copy = len <= JS_LIMIT_SCHEMA_BYTES ? malloc(len + 1) : NULL;
     pb_err err = PB_E_MEMORY;
@@ -242,12 +231,13 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
         return pb_fail(why, PB_E_LIMIT, "", "the schema is larger than %u bytes", JS_LIMIT_SCHEMA_BYTES);
     c.s = calloc(1, sizeof *c.s);
     c.index = js_index_new();
-    c.why->at[0] = c.why->text[0] = '\0';
     if (!c.s || !c.index || !copy) {
         free(copy);
         goto out;
     }
     memcpy(copy, text, len);
+    c.work = JS_LIMIT_COMPILE_WORK;
+    js_random(c.s->seed, sizeof c.s->seed);
     err = js_registry_add(&c, copy, len, c.options->uri ? c.options->uri : "", &resource);
     if (!err)
         err = emit_program(&c, c.s->resources.at[resource].place);
@@ -256,8 +246,13 @@ pb_err js_schema_compile(const char *text, size_t len, const struct js_options *
         c.s = NULL;
     }
 out:
-    if (err && !c.why->text[0])
-        pb_fail(c.why, err, "", "%s", err == PB_E_MEMORY ? "out of memory" : "the schema cannot be used");
+    if (err && !own.text[0])
+        pb_fail(&own, err, "", "%s",
+                err == PB_E_MEMORY  ? "out of memory"
+                : err == PB_E_LIMIT ? "a list of properties or of an enum's strings is too long"
+                                    : "the schema cannot be used");
+    if (err && why)
+        *why = own;
     free(c.pending.at);
     js_index_free(c.index);
     js_schema_free(c.s);
@@ -296,4 +291,19 @@ void js_schema_size(const struct js_schema *s, size_t *nodes, size_t *bytes)
              s->objs.count * sizeof *s->objs.at + s->arrs.count * sizeof *s->arrs.at +
              s->nums.count * sizeof *s->nums.at + s->strs.count * sizeof *s->strs.at +
              s->enums.count * sizeof *s->enums.at + s->ops.count * sizeof *s->ops.at;
+}
+
+size_t js_schema_memory(const struct js_schema *s)
+{
+    size_t bytes = sizeof *s, nodes, program;
+    js_schema_size(s, &nodes, &program);
+    bytes += program + s->places.cap * sizeof *s->places.at + s->resources.cap * sizeof *s->resources.at +
+             s->anchors.cap * sizeof *s->anchors.at + s->keys.cap * sizeof *s->keys.at +
+             s->pattern_slots.cap * sizeof *s->pattern_slots.at;
+    for (uint32_t i = 0; i < s->patterns.count; i++)
+        bytes += js_pattern_memory(s->patterns.at[i]);
+    for (uint32_t i = 0; i < s->sources.count; i++)
+        bytes += s->sources.at[i]->len + s->sources.at[i]->doc.text_cap +
+                 s->sources.at[i]->doc.value_cap * sizeof *s->sources.at[i]->doc.values;
+    return bytes;
 }

@@ -13,7 +13,15 @@ struct compiler {
     struct pb_why *why;
     VECTOR(struct js_op, pending); /* of the node that is being emitted */
     int dialects;                  /* meta-schemas being looked at, each because of the one before */
+    int64_t work;                  /* names that may still be compared while references are followed */
 };
+
+static inline pb_err js_work(struct compiler *c, uint32_t names)
+{
+    c->work -= names;
+    return c->work >= 0 ? PB_OK
+                        : pb_fail(c->why, PB_E_LIMIT, "", "the schema's references take too long to follow");
+}
 
 /* The keywords of one subschema. */
 struct parts {
@@ -54,8 +62,9 @@ pb_err js_table_new(struct js_schema *s, struct js_table *t, uint32_t count) PB_
 pb_err js_table_add(struct js_schema *s, struct js_table *t, const char *key, uint32_t len,
                     uint32_t *slot) PB_CHECKED;
 
-/* The absolute URI and JSON pointer of a place, cut to size. */
-void js_place_text(const struct js_schema *s, uint32_t place, char *out, size_t size);
+/* The absolute URI and JSON pointer of a place. */
+struct js_text;
+void js_place_add(const struct js_schema *s, uint32_t place, struct js_text *t);
 pb_err js_refuse(struct compiler *c, uint32_t place, pb_err err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,6 +1,7 @@
 #include "common/jsonschema/dom.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 const struct js_value *js_get(const struct js_value *object, const char *key, size_t len)
 {
@@ -61,4 +62,13 @@ bool js_equal(const struct js_value *a, const struct js_value *b, int64_t *fuel)
     if (a->type == T_ARR)
         return equal_items(a, b, fuel);
     return a->type == T_OBJ ? equal_members(a, b, fuel) : true;
+}
+
+void js_random(void *out, size_t len)
+{
+    uint64_t address = (uint64_t)(uintptr_t)out;
+    if (getrandom(out, len, GRND_NONBLOCK) == (ssize_t)len)
+        return;
+    for (size_t i = 0; i < len; i++)
+        ((uint8_t *)out)[i] = (uint8_t)(js_hash_bytes((const char *)&address, sizeof address, i) >> 8);
 }

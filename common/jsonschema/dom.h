@@ -96,6 +96,9 @@ bool js_equal(const struct js_value *a, const struct js_value *b, int64_t *fuel)
 /* Equal values have equal hashes under the same seed. */
 uint64_t js_hash(const struct js_value *v, uint64_t seed);
 uint64_t js_hash_bytes(const char *s, size_t n, uint64_t seed);
+/* A seed that nobody outside can know. Without a source of randomness (a kernel that is only starting),
+ * addresses. */
+void js_random(void *out, size_t len);
 
 /* Below 0, 0 or above 0, by value. Both are numbers. */
 int js_compare(const struct js_value *a, const struct js_value *b);
@@ -108,7 +111,8 @@ void js_number_set(struct js_value *out, const char *token, uint32_t len);
 struct js_index;
 struct js_index *js_index_new(void);
 void js_index_free(struct js_index *ix);
-/* *at lent until the next call. PB_E_INVALID: no UTF-8, an open string, control characters, or nothing. */
+/* *at lent until the next call; behind the positions stand two that are len. PB_E_INVALID: no UTF-8, an open
+ * string, control characters, or nothing. */
 pb_err js_index_scan(struct js_index *ix, const char *text, size_t len, const uint32_t **at,
                      uint32_t *count) PB_CHECKED;
 

@@ -191,7 +191,9 @@ static pb_err emit_strings(struct compiler *c, const struct parts *p, struct js_
     uint32_t draft = c->s->resources.at[c->s->places.at[p->place].resource].draft;
     if (c->options->contents && draft == JS_DRAFT_7) {
         str.encoding = js_is(p->kw[KW_CONTENT_ENCODING], "base64");
-        str.media = js_is(p->kw[KW_CONTENT_MEDIA_TYPE], "application/json");
+        str.media =
+            js_is(p->kw[KW_CONTENT_MEDIA_TYPE], "application/json") &&
+            (str.encoding || !p->kw[KW_CONTENT_ENCODING]); /* what is encoded otherwise cannot be read */
     }
     if (!str.least && str.most == NONE && str.pattern == NONE && !str.format && !str.encoding && !str.media)
         return PB_OK;
@@ -204,9 +206,14 @@ static pb_err emit_strings(struct compiler *c, const struct parts *p, struct js_
     return PB_OK;
 }
 
+static const struct js_value *first_of(const struct js_value *container)
+{
+    return container ? container + 1 : NULL;
+}
+
 static pb_err add_properties(struct compiler *c, const struct parts *p, struct js_obj *o)
 {
-    const struct js_value *map = p->kw[KW_PROPERTIES], *k = map + 1;
+    const struct js_value *map = p->kw[KW_PROPERTIES], *k = first_of(map);
     for (uint32_t i = 0; map && i < map->len; i++, k = js_next(k + 1)) {
         uint32_t slot, node;
         pb_err err = js_child(c, p->place, k + 1, &node);
@@ -214,6 +221,9 @@ static pb_err add_properties(struct compiler *c, const struct parts *p, struct j
             err = js_table_add(c->s, &o->table, k->u.text, k->len, &slot);
         if (err)
             return err;
+        if (c->s->slots.at[slot].declared)
+            return js_refuse(c, p->place, PB_E_INVALID, "the property %.*s stands twice",
+                             (int)(k->len < 80 ? k->len : 80), k->u.text);
         c->s->slots.at[slot].node = node;
         c->s->slots.at[slot].declared = 1;
     }
@@ -232,7 +242,7 @@ static pb_err push_key(struct compiler *c, const struct js_value *key, uint32_t 
 
 static pb_err add_required(struct compiler *c, const struct parts *p, struct js_node *n, struct js_obj *o)
 {
-    const struct js_value *list = p->kw[KW_REQUIRED], *x = list + 1;
+    const struct js_value *list = p->kw[KW_REQUIRED], *x = first_of(list);
     for (uint32_t i = 0; list && i < list->len; i++, x = js_next(x)) {
         uint32_t slot, key;
         if (x->type != T_STR)
@@ -255,7 +265,7 @@ static pb_err add_required(struct compiler *c, const struct parts *p, struct js_
 
 static pb_err add_patterns(struct compiler *c, const struct parts *p, struct js_obj *o)
 {
-    const struct js_value *map = p->kw[KW_PATTERN_PROPERTIES], *k = map + 1;
+    const struct js_value *map = p->kw[KW_PATTERN_PROPERTIES], *k = first_of(map);
     o->patterns = c->s->pattern_slots.count;
     for (uint32_t i = 0; map && i < map->len; i++, k = js_next(k + 1)) {
         struct js_pattern_slot slot = {.source = k->u.text, .len = k->len};

@@ -36,6 +36,7 @@ static bool check_number(struct js_runner *r, const struct js_node *n, const str
 {
     const struct js_num *num = &r->s->nums.at[n->num];
     BEGIN;
+    r->fuel -= v->len / 8; /* digits */
     CHECK(!num->least || js_compare(v, num->least) >= 0 || say(r, v, KW_MINIMUM, num->least));
     CHECK(!num->most || js_compare(v, num->most) <= 0 || say(r, v, KW_MAXIMUM, num->most));
     CHECK(!num->above || js_compare(v, num->above) > 0 || say(r, v, KW_EXCLUSIVE_MINIMUM, num->above));
@@ -46,8 +47,9 @@ static bool check_number(struct js_runner *r, const struct js_node *n, const str
 
 static bool matches(struct js_runner *r, uint32_t pattern, const char *text, uint32_t len)
 {
-    pb_err err = js_pattern_match(r->s->patterns.at[pattern], r->matcher, text, len);
-    r->fuel -= len / 8;
+    if (r->fuel < 0)
+        return js_limited(r);
+    pb_err err = js_pattern_match(r->s->patterns.at[pattern], r->matcher, text, len, &r->fuel);
     return err == PB_OK || (err != PB_E_NOT_FOUND && js_limited(r));
 }
 
@@ -55,6 +57,7 @@ static bool check_string(struct js_runner *r, const struct js_node *n, const str
 {
     const struct js_str *str = &r->s->strs.at[n->str];
     BEGIN;
+    r->fuel -= v->len / 8;
     if (str->least || str->most != NONE) {
         uint32_t chars = v->len < str->least || v->len > str->most || str->least ? js_chars(v) : v->len;
         CHECK(chars >= str->least || say(r, v, KW_MIN_LENGTH, &str->least));
@@ -85,8 +88,11 @@ static bool check_patterns(struct js_runner *r, const struct js_obj *o, const st
     BEGIN;
     for (uint32_t i = 0; i < o->pattern_count; i++) {
         const struct js_pattern_slot *p = &r->s->pattern_slots.at[o->patterns + i];
-        if (!matches(r, p->pattern, key->u.text, key->len))
+        if (!matches(r, p->pattern, key->u.text, key->len)) {
+            if (r->limited)
+                return false;
             continue;
+        }
         *known = true;
         enter_way(r, KW_PATTERN_PROPERTIES, 3, NULL, o->patterns + i);
         CHECK(run(r, p->node, key + 1, NULL));
@@ -117,33 +123,118 @@ static bool check_member(struct js_runner *r, const struct js_obj *o, const stru
     return RESULT;
 }
 
-static inline bool check_slot(struct js_runner *r, const struct js_slot *slot, const struct js_value *key)
+#if JS_REPORT
+/* What is right needs no explanation, and most of a wrong document is right. Only so deep, because every
+ * level on the way to a fault is looked at twice. */
+#define PRECHECK_DEPTH 16
+
+static bool check_slot(struct js_runner *r, const struct js_slot *slot, const struct js_value *key)
 {
     const struct js_value *x = key + 1;
-#if JS_REPORT
+    if (slot->pass & x->type)
+        return true;
+    if (r->explainer->instance_depth < PRECHECK_DEPTH && js_run(r, slot->node, x, NULL))
+        return true;
     enter_way(r, KW_PROPERTIES, 1, key, 0);
     bool good = run(r, slot->node, x, NULL);
     leave_way(r);
     return good;
+}
 #else
+static inline bool check_slot(struct js_runner *r, const struct js_slot *slot, const struct js_value *key)
+{
+    const struct js_value *x = key + 1;
+    if (slot->pass & x->type)
+        return true;
     if (!(slot->types & x->type))
         return false;
-    if (slot->leaf)
-        return !slot->format || x->type != T_STR || js_format_check(slot->format, x->u.text, x->len);
+    if (slot->leaf == LEAF_FORMAT)
+        return x->type != T_STR || js_format_check(slot->format, x->u.text, x->len);
+    if (slot->leaf == LEAF_ENUM)
+        return js_enum_has(r, &r->s->enums.at[r->s->nodes.at[slot->direct].enums], x);
+    if (slot->leaf == LEAF_MASK)
+        return true;
     return run(r, slot->direct, x, NULL);
-#endif
 }
+
+/* What a slot's masks do not answer: containers, patterns, enums, members without a slot. */
+static bool check_other(struct js_runner *r, const struct js_obj *o, const struct js_slot *slot,
+                        const struct js_value *key)
+{
+    if (slot && slot->declared)
+        return check_slot(r, slot, key);
+    return o->extra == NODE_TRUE || run(r, o->extra, key + 1, NULL);
+}
+
+/* Which required members were met: one bit each, so that one written twice counts once. */
+static inline void see(uint64_t seen[2], uint16_t number, bool wide)
+{
+    uint64_t bit = 1ull << (number & 63), high = wide ? 0 - (uint64_t)(number >> 6) : 0;
+    seen[0] |= bit & ~high;
+    seen[1] |= bit & high;
+}
+
+/* A member that is not the guessed one: what stood here the last time, before the hash. Any value of a hint
+ * is harmless, so that it need not be known which schema left it. */
+static const struct js_slot *look_up(struct js_runner *r, const struct js_obj *o, const struct js_slot *guess,
+                                     const struct js_value *key, struct js_ends ends)
+{
+    uint16_t *hint = &r->hints[(uintptr_t)guess / 16 % JS_HINTS];
+    const struct js_slot *slot = o->first + *hint;
+    if (*hint < o->table.count && js_slot_is(slot, key->u.text, key->len, ends))
+        return slot;
+    slot = js_find_ends(r->s, &o->table, key->u.text, key->len, ends);
+    if (slot)
+        *hint = (uint16_t)(slot - o->first);
+    return slot;
+}
+
+/* The common case of check_object() without anything in the way: the slot behind the last one found is tried
+ * before the hash, because producers write members in one order, mostly the schema's, and most members are
+ * done with two words and a mask compared. */
+static inline bool check_members(struct js_runner *r, const struct js_obj *o, const struct js_value *v,
+                                 bool wide)
+{
+    const struct js_slot *guess = o->first, *end = o->end;
+    const struct js_value *key = v + 1;
+    uint64_t seen[2] = {0, 0};
+    if (v->len < o->required)
+        return false;
+    r->fuel -= v->len;
+    for (uint32_t left = v->len; left; left--) {
+        struct js_ends ends = js_ends(key->u.text, key->len);
+        const struct js_slot *slot = guess;
+        if (guess == end || !js_slot_is(guess, key->u.text, key->len, ends))
+            slot = look_up(r, o, guess, key, ends);
+        if (slot) {
+            guess = slot + 1;
+            see(seen, slot->required, wide);
+            if (slot->pass & key[1].type) {
+                key += 2;
+                continue;
+            }
+        }
+        if (!check_other(r, o, slot, key))
+            return false;
+        key = js_next(key + 1);
+    }
+    return !((o->needed[0] & ~seen[0]) | (o->needed[1] & ~seen[1]));
+}
+
+static bool check_plain(struct js_runner *r, const struct js_obj *o, const struct js_value *v)
+{
+    return o->needed[1] ? check_members(r, o, v, true) : check_members(r, o, v, false);
+}
+#endif
 
 #define REQUIRED_WORDS 4
 
-/* One pass over the members serves every keyword about them. The slot behind the last one found is tried
- * before the hash: producers write members in one order, mostly the schema's. */
+/* One pass over the members serves every keyword about them. */
 static bool check_object(struct js_runner *r, const struct js_node *n, const struct js_value *v,
                          const struct js_marks *m)
 {
     const struct js_obj *o = &r->s->objs.at[n->obj];
-    const struct js_slot *first = r->s->slots.at + o->table.first, *end = first + o->table.count,
-                         *guess = first;
+    const struct js_slot *first = o->first, *end = o->end, *guess = first;
     const struct js_value *key = v + 1;
     uint64_t seen[REQUIRED_WORDS] = {0};
     uint32_t found = 0;
@@ -154,8 +245,9 @@ static bool check_object(struct js_runner *r, const struct js_node *n, const str
     r->fuel -= v->len;
     for (uint32_t i = 0; i < v->len; i++, key = js_next(key + 1)) {
         const struct js_slot *slot = guess;
-        if (guess >= end || guess->len != key->len || !js_same(guess->key, key->u.text, key->len))
-            slot = js_find(r->s, &o->table, key->u.text, key->len);
+        struct js_ends ends = js_ends(key->u.text, key->len);
+        if (guess >= end || !js_slot_is(guess, key->u.text, key->len, ends))
+            slot = js_find_ends(r->s, &o->table, key->u.text, key->len, ends);
         bool known = slot && slot->declared;
         enter_member(r, key, 0);
         if (slot) {
@@ -289,8 +381,7 @@ static bool op_all(struct js_runner *r, const struct js_op *op, const struct js_
 
 /* The one branch that a look at the type or at a telling member leaves; NONE: no branch; op->count: no
  * telling. */
-static inline uint32_t only_branch(const struct js_runner *r, const struct js_op *op,
-                                   const struct js_value *v)
+static inline uint32_t only_branch(struct js_runner *r, const struct js_op *op, const struct js_value *v)
 {
     if (op->by_type) {
         for (uint32_t i = 0; i < op->count; i++)
@@ -300,6 +391,7 @@ static inline uint32_t only_branch(const struct js_runner *r, const struct js_op
     }
     if (op->tag_key == NONE)
         return op->count;
+    r->fuel -= v->len;
     const struct js_slot *key = &r->s->slots.at[op->tag_key], *branch;
     const struct js_value *tag = js_get(v, key->key, key->len);
     branch = tag && tag->type == T_STR ? js_find(r->s, &op->tags, tag->u.text, tag->len) : NULL;
@@ -349,7 +441,9 @@ static bool op_required(struct js_runner *r, const struct js_op *op, const struc
     const struct js_value *key = r->s->keys.at[op->a];
     (void)m;
     r->fuel -= v->len;
-    return v->type != T_OBJ || js_get(v, key->u.text, key->len) || say(r, v, KW_DEPENDENT_REQUIRED, key);
+    const struct js_slot slot = {.key = key->u.text, .len = key->len};
+    (void)slot;
+    return v->type != T_OBJ || js_get(v, key->u.text, key->len) || say(r, v, KW_REQUIRED, &slot);
 }
 
 static bool op_needs(struct js_runner *r, const struct js_op *op, const struct js_value *v,
@@ -361,8 +455,11 @@ static bool op_needs(struct js_runner *r, const struct js_op *op, const struct j
     r->fuel -= v->len;
     if (v->type != T_OBJ || !js_get(v, keys[0]->u.text, keys[0]->len))
         return true;
-    for (uint32_t i = 1; i <= op->count; i++)
-        CHECK(js_get(v, keys[i]->u.text, keys[i]->len) || say(r, v, op->keyword, keys[i]));
+    for (uint32_t i = 1; i <= op->count; i++) {
+        const struct js_value *const pair[] = {keys[0], keys[i]};
+        (void)pair;
+        CHECK(js_get(v, keys[i]->u.text, keys[i]->len) || say(r, v, op->keyword, pair));
+    }
     r->fuel -= (int64_t)v->len * op->count;
     return RESULT;
 }
@@ -435,6 +532,8 @@ static bool run_groups(struct js_runner *r, const struct js_node *n, const struc
         CHECK(check_array(r, n, v, m));
     for (uint32_t i = 0; i < n->op_count; i++) {
         const struct js_op *op = &r->s->ops.at[n->ops + i];
+        if (r->fuel < 0)
+            return js_limited(r);
         CHECK(op_table[op->code](r, op, v, m));
     }
     return RESULT;
@@ -463,13 +562,19 @@ static bool run(struct js_runner *r, uint32_t id, const struct js_value *v, stru
     if (!(n->types & v->type))
         return false;
 #endif
-    if (!n->groups)
+    if (n->pass & v->type || !n->groups)
         return true;
     if (--r->fuel < 0 || r->calls >= JS_LIMIT_CALLS)
         return js_limited(r);
     r->calls++;
 #if JS_REPORT
     const struct js_node *outer = set_node(r, n);
+#else
+    if (n->groups == G_OBJ && v->type == T_OBJ && !m && r->s->objs.at[n->obj].plain) {
+        bool fits = check_plain(r, &r->s->objs.at[n->obj], v);
+        r->calls--;
+        return fits;
+    }
 #endif
     bool good = n->groups & G_MARKS ? run_marked(r, n, v, m) : run_groups(r, n, v, m);
 #if JS_REPORT

@@ -4,79 +4,42 @@
 #include "common/jsonschema/compiler.h"
 #include "common/jsonschema/format.h"
 #include "common/jsonschema/runner.h"
+#include "common/jsonschema/text.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define NOTE_FUEL              20 /* an error costs as much as a few checks */
 #define ARENA_MAX              (JS_LIMIT_ERRORS * 8u * JS_LIMIT_PATH_CHARS)
 #define ALTERNATIVES_EXPLAINED 32 /* branches that are looked at for the nearest */
 
-struct text {
-    char *at;
-    size_t len, size;
-};
-
-static void add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(struct text *t, const char *format, ...)
+static void add_quoted(struct js_text *t, const char *s, size_t n)
 {
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(t->at + t->len, t->size - t->len, format, args);
-    va_end(args);
-    t->len += n < 0 ? 0 : (size_t)n < t->size - t->len ? (size_t)n : t->size - t->len - 1;
+    js_text_add(t, "\"");
+    js_text_shown(t, s, n, JS_LIMIT_SHOWN_CHARS, "\"\\");
+    js_text_add(t, "\"");
 }
 
-/* Cut at a whole character, quotes and controls escaped. */
-static void add_quoted(struct text *t, const char *s, size_t n)
-{
-    size_t shown = n > JS_LIMIT_SHOWN_CHARS ? JS_LIMIT_SHOWN_CHARS : n;
-    while (shown < n && shown && (s[shown] & 0xC0) == 0x80)
-        shown--;
-    add(t, "\"");
-    for (size_t i = 0; i < shown; i++) {
-        if ((unsigned char)s[i] < 0x20)
-            add(t, "\\u%04x", (unsigned)s[i]);
-        else
-            add(t, s[i] == '"' || s[i] == '\\' ? "\\%c" : "%c", s[i]);
-    }
-    add(t, shown < n ? "...\"" : "\"");
-}
-
-static void add_value(struct text *t, const struct js_value *v)
+static void add_value(struct js_text *t, const struct js_value *v)
 {
     if (v->type == T_STR)
         add_quoted(t, v->u.text, v->len);
     else if (v->type == T_INT)
-        add(t, "%" PRId64, v->u.integer);
+        js_text_add(t, "%lld", (long long)v->u.integer);
     else if (v->type & T_NUMBER)
-        add(t, "%.*s%s", (int)(v->len < JS_LIMIT_SHOWN_CHARS ? v->len : JS_LIMIT_SHOWN_CHARS), v->u.text,
-            v->len > JS_LIMIT_SHOWN_CHARS ? "..." : "");
+        js_text_add(t, "%.*s%s", (int)(v->len < JS_LIMIT_SHOWN_CHARS ? v->len : JS_LIMIT_SHOWN_CHARS),
+                    v->u.text, v->len > JS_LIMIT_SHOWN_CHARS ? "..." : "");
     else if (v->type & (T_ARR | T_OBJ))
-        add(t, v->type == T_ARR ? "an array of %u items" : "an object of %u members", v->len);
+        js_text_add(t, v->type == T_ARR ? "an array of %u item%s" : "an object of %u member%s", v->len,
+                    v->len == 1 ? "" : "s");
     else
-        add(t, "%s", v->type == T_NULL ? "null" : v->len ? "true" : "false");
+        js_text_add(t, "%s", v->type == T_NULL ? "null" : v->len ? "true" : "false");
 }
 
-static void add_is(struct text *t, const struct js_value *v)
+static void add_is(struct js_text *t, const struct js_value *v)
 {
-    add(t, "is %s", v->type == T_STR ? "the string " : v->type & T_NUMBER ? "the number " : "");
+    js_text_add(t, "is %s", v->type == T_STR ? "the string " : v->type & T_NUMBER ? "the number " : "");
     add_value(t, v);
-}
-
-static void add_pointer(struct text *t, const char *s, size_t n)
-{
-    size_t start = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] != '~' && s[i] != '/')
-            continue;
-        add(t, "%.*s~%c", (int)(i - start), s + start, s[i] == '~' ? '0' : '1');
-        start = i + 1;
-    }
-    add(t, "%.*s", (int)(n - start), s + start);
 }
 
 /* Ways */
@@ -113,47 +76,51 @@ static const struct js_node *set_node(struct js_runner *r, const struct js_node 
     return outer;
 }
 
-static void add_way(struct js_runner *r, struct text *t)
+static void add_way(struct js_runner *r, struct js_text *t)
 {
     const struct js_explainer *e = r->explainer;
     for (uint32_t i = 0; i < e->way_depth && i < JS_LIMIT_EXPLAIN_DEPTH; i++) {
         const struct js_step *s = &e->way[i];
         if (s->keyword < KW_COUNT)
-            add(t, "/%s", js_keywords[s->keyword].name);
+            js_text_add(t, "/%s", js_keywords[s->keyword].name);
         if (s->kind == 2)
-            add(t, "/%u", s->index);
+            js_text_add(t, "/%u", s->index);
         if (s->kind == 0 || s->kind == 2)
             continue;
-        const struct js_pattern_slot *p = &r->s->pattern_slots.at[s->kind == 3 ? s->index : 0];
-        add(t, "/");
-        add_pointer(t, s->kind == 3 ? p->source : s->key->u.text, s->kind == 3 ? p->len : s->key->len);
+        js_text_bytes(t, "/", 1);
+        if (s->kind == 1)
+            js_text_pointer(t, s->key->u.text, s->key->len);
+        else
+            js_text_pointer(t, r->s->pattern_slots.at[s->index].source, r->s->pattern_slots.at[s->index].len);
     }
 }
 
-static void add_instance(const struct js_explainer *e, struct text *t)
+static void add_instance(const struct js_explainer *e, struct js_text *t)
 {
     for (uint32_t i = 0; i < e->instance_depth; i++) {
-        add(t, e->instance[i].key ? "/" : "/%u", e->instance[i].index);
+        if (!e->instance[i].key)
+            js_text_add(t, "/%u", e->instance[i].index);
+        else
+            js_text_bytes(t, "/", 1);
         if (e->instance[i].key)
-            add_pointer(t, e->instance[i].key->u.text, e->instance[i].key->len);
+            js_text_pointer(t, e->instance[i].key->u.text, e->instance[i].key->len);
     }
 }
 
 /* Sentences */
 
-static void add_subject(const struct js_explainer *e, struct text *t)
+static void add_subject(const struct js_explainer *e, struct js_text *t)
 {
     const struct js_step *s = e->instance_depth ? &e->instance[e->instance_depth - 1] : NULL;
     if (!s)
-        add(t, "the document");
-    else if (s->key)
-        add(t, "%.*s", (int)(s->key->len < JS_LIMIT_SHOWN_CHARS ? s->key->len : JS_LIMIT_SHOWN_CHARS),
-            s->key->u.text);
+        js_text_add(t, "the document");
+    else if (s->key && s->key->len)
+        js_text_shown(t, s->key->u.text, s->key->len, JS_LIMIT_SHOWN_CHARS, "");
     else
-        add(t, "item %u", s->index);
+        js_text_add(t, s->key ? "\"\"" : "item %u", s->index);
 }
 
-static void add_types(struct text *t, uint8_t types)
+static void add_types(struct js_text *t, uint8_t types)
 {
     static const struct {
         uint8_t mask;
@@ -166,76 +133,110 @@ static void add_types(struct text *t, uint8_t types)
         if ((types & names[i].mask) != names[i].mask)
             continue;
         types = (uint8_t)(types & ~names[i].mask);
-        add(t, "%s%s", between, names[i].name);
+        js_text_add(t, "%s%s", between, names[i].name);
         between = " or ";
     }
 }
 
-typedef void sentence(struct js_runner *r, struct text *t, const struct js_value *v, const void *what);
+typedef void sentence(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what);
 
-static void say_type(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_type(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_node *n = what;
     (void)r;
-    add(t, " must be ");
+    js_text_add(t, " must be ");
     add_types(t, n->declared);
-    add(t, ", ");
+    js_text_add(t, ", ");
     add_is(t, v);
 }
 
-static void say_self(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_self(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r, (void)v, (void)what;
-    add(t, " is not allowed here");
+    js_text_add(t, " is not allowed here");
 }
 
-static void say_enum(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void add_json(struct js_text *t, const struct js_value *v, size_t end);
+
+/* Members or items; t->len stays near end. */
+static void add_contents(struct js_text *t, const struct js_value *v, size_t end)
+{
+    const struct js_value *x = v + 1;
+    for (uint32_t i = 0; i < v->len; i++, x = js_next(x)) {
+        if (t->len > end) {
+            js_text_add(t, "...");
+            return;
+        }
+        js_text_add(t, "%s", i ? ", " : "");
+        if (v->type == T_OBJ) {
+            add_value(t, x++);
+            js_text_add(t, ": ");
+        }
+        add_json(t, x, end);
+    }
+}
+
+/* A value of the schema, which may be shown, cut to size. */
+static void add_json(struct js_text *t, const struct js_value *v, size_t end)
+{
+    if (!(v->type & (T_ARR | T_OBJ))) {
+        add_value(t, v);
+        return;
+    }
+    js_text_add(t, v->type == T_ARR ? "[" : "{");
+    add_contents(t, v, end);
+    js_text_add(t, v->type == T_ARR ? "]" : "}");
+}
+
+static void say_enum(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_enum *e = what;
     const struct js_value *x = e->values;
     (void)r;
-    add(t, e->count == 1 ? " must be " : " must be one of ");
+    js_text_add(t, e->count == 1 ? " must be " : " must be one of ");
     for (uint32_t i = 0; i < e->count && i < 8; i++, x = js_next(x)) {
-        add(t, "%s", i ? ", " : "");
-        add_value(t, x);
+        js_text_add(t, "%s", i ? ", " : "");
+        add_json(t, x, t->len + JS_LIMIT_SHOWN_CHARS);
     }
-    add(t, e->count > 8 ? " and %u others, " : ", ", e->count - 8);
+    if (e->count > 8)
+        js_text_add(t, " and %u others", e->count - 8);
+    js_text_add(t, ", ");
     add_is(t, v);
 }
 
-static void say_number(struct text *t, const struct js_value *v, const char *relation, const void *limit)
+static void say_number(struct js_text *t, const struct js_value *v, const char *relation, const void *limit)
 {
-    add(t, " must be %s ", relation);
+    js_text_add(t, " must be %s ", relation);
     add_value(t, limit);
-    add(t, ", ");
+    js_text_add(t, ", ");
     add_is(t, v);
 }
 
-static void say_minimum(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_minimum(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
     say_number(t, v, "at least", what);
 }
 
-static void say_maximum(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_maximum(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
     say_number(t, v, "at most", what);
 }
 
-static void say_above(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_above(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
     say_number(t, v, "more than", what);
 }
 
-static void say_below(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_below(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
     say_number(t, v, "less than", what);
 }
 
-static void say_multiple(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_multiple(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
     say_number(t, v, "a multiple of", what);
@@ -246,108 +247,171 @@ static const char *unit(const struct js_value *v)
     return v->type == T_STR ? "characters" : v->type == T_ARR ? "items" : "members";
 }
 
-static void say_count(struct text *t, const struct js_value *v, const char *relation, const void *what)
+static void say_count(struct js_text *t, const struct js_value *v, const char *relation, const void *what)
 {
     uint32_t limit = *(const uint32_t *)what;
-    add(t, " must have %s %u %s, has %u", relation, limit, unit(v), v->type == T_STR ? js_chars(v) : v->len);
+    js_text_add(t, " must have %s %u %s, has %u", relation, limit, unit(v),
+                v->type == T_STR ? js_chars(v) : v->len);
 }
 
-static void say_least(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_least(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
     say_count(t, v, "at least", what);
 }
 
-static void say_most(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_most(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
     say_count(t, v, "at most", what);
 }
 
-static void say_format(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_format(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r;
-    add(t, " must be a valid %s, ", js_format_name(*(const uint8_t *)what));
+    js_text_add(t, " must be a valid %s, ", js_format_name(*(const uint8_t *)what));
     add_is(t, v);
 }
 
-static void say_pattern(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_pattern(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_node *n = what;
     const struct js_value *source = js_get(r->s->places.at[n->schema].value, "pattern", 7);
-    add(t, " must match the pattern ");
+    js_text_add(t, " must match the pattern ");
     if (source)
         add_quoted(t, source->u.text, source->len);
-    add(t, ", ");
+    js_text_add(t, ", ");
     add_is(t, v);
 }
 
-static void say_content(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_content(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_str *str = what;
     (void)r, (void)v;
-    add(t, " must hold %s%s", str->media ? "JSON" : "base64",
-        str->media && str->encoding ? " in base64" : "");
+    js_text_add(t, " must hold %s%s", str->media ? "JSON" : "base64",
+                str->media && str->encoding ? " in base64" : "");
 }
 
-static void say_required(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_required(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_slot *slot = what;
     (void)r, (void)v;
-    add(t, " must have the member ");
+    js_text_add(t, " must have the member ");
     add_quoted(t, slot->key, slot->len);
 }
 
-static void say_needs(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_needs(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
-    const struct js_value *key = what;
+    const struct js_value *const *keys = what; /* the one that is there, and the one it needs */
     (void)r, (void)v;
-    add(t, " must have the member ");
-    add_quoted(t, key->u.text, key->len);
+    js_text_add(t, " must have the member ");
+    add_quoted(t, keys[1]->u.text, keys[1]->len);
+    js_text_add(t, " beside ");
+    add_quoted(t, keys[0]->u.text, keys[0]->len);
 }
 
-static void say_contains(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_contains(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_arr *a = what;
     (void)r, (void)v;
-    add(t, " must have at least %u item%s of the kind that \"contains\" asks for", a->contains_least,
-        a->contains_least == 1 ? "" : "s");
+    js_text_add(t, " must have at least %u item%s of the kind that \"contains\" asks for", a->contains_least,
+                a->contains_least == 1 ? "" : "s");
 }
 
-static void say_contains_most(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_contains_most(struct js_runner *r, struct js_text *t, const struct js_value *v,
+                              const void *what)
 {
     (void)r, (void)v;
-    add(t, " must have at most %u items of the kind that \"contains\" asks for", *(const uint32_t *)what);
+    js_text_add(t, " must have at most %u items of the kind that \"contains\" asks for",
+                *(const uint32_t *)what);
 }
 
-static void say_unique(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_unique(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const uint32_t *pair = what;
     (void)r, (void)v;
-    add(t, " must not have equal items: %u and %u are", pair[0], pair[1]);
+    js_text_add(t, " must not have equal items, items %u and %u are", pair[0], pair[1]);
 }
 
-static void say_not(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_not(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     (void)r, (void)v, (void)what;
-    add(t, " is what \"not\" excludes");
+    js_text_add(t, " is what \"not\" excludes");
 }
 
-static void say_any(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static const struct js_value *tag_of(const struct js_runner *r, const struct js_op *op,
+                                     const struct js_value *v)
+{
+    const struct js_slot *key = &r->s->slots.at[op->tag_key];
+    return v->type == T_OBJ ? js_get(v, key->key, key->len) : NULL;
+}
+
+/* "type" tells the alternatives apart: which there are, or which one it names. */
+static void say_tag(struct js_runner *r, struct js_text *t, const struct js_value *v, const struct js_op *op)
+{
+    const struct js_slot *key = &r->s->slots.at[op->tag_key], *first = r->s->slots.at + op->tags.first;
+    const struct js_value *tag = tag_of(r, op, v);
+    bool known = tag && tag->type == T_STR && js_find(r->s, &op->tags, tag->u.text, tag->len);
+    js_text_add(t, known ? " must fit what " : " must have the member ");
+    add_quoted(t, key->key, key->len);
+    js_text_add(t, known ? " " : ", one of ");
+    for (uint32_t i = 0; !known && i < op->tags.count && i < 8; i++) {
+        js_text_add(t, "%s", i ? ", " : "");
+        add_quoted(t, first[i].key, first[i].len);
+    }
+    if (!known && op->tags.count > 8)
+        js_text_add(t, " and %u others", op->tags.count - 8);
+    if (!known && tag)
+        js_text_add(t, ", which ");
+    if (known)
+        add_value(t, tag);
+    else if (tag)
+        add_is(t, tag);
+    js_text_add(t, known ? " asks for, and does not" : "");
+}
+
+static uint8_t branch_types(const struct js_runner *r, const struct js_op *op)
+{
+    uint8_t types = 0;
+    for (uint32_t i = 0; i < op->count; i++)
+        types |= r->s->nodes.at[r->s->ids.at[op->a + i]].types;
+    return types;
+}
+
+/* None fits, and one look says why. */
+static bool say_plainly(struct js_runner *r, struct js_text *t, const struct js_value *v,
+                        const struct js_op *op)
+{
+    uint8_t types = branch_types(r, op);
+    if (!(types & v->type) && types) {
+        js_text_add(t, " must be ");
+        add_types(t, types);
+        js_text_add(t, ", ");
+        add_is(t, v);
+        return true;
+    }
+    if (op->tag_key != NONE && v->type == T_OBJ)
+        say_tag(r, t, v, op);
+    return op->tag_key != NONE && v->type == T_OBJ;
+}
+
+static void say_any(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_op *op = what;
-    (void)r;
-    add(t, " must fit one of %u alternatives, fits none, ", op->count);
+    if (say_plainly(r, t, v, op))
+        return;
+    js_text_add(t, " must fit one of %u alternatives, fits none, ", op->count);
     add_is(t, v);
 }
 
-static void say_one(struct js_runner *r, struct text *t, const struct js_value *v, const void *what)
+static void say_one(struct js_runner *r, struct js_text *t, const struct js_value *v, const void *what)
 {
     const struct js_op *op = what;
     uint32_t fits = 0;
     for (uint32_t i = 0; i < op->count; i++)
         fits += js_run(r, r->s->ids.at[op->a + i], v, NULL);
-    add(t, " must fit exactly one of %u alternatives, fits %u", op->count, fits);
+    if (fits || !say_plainly(r, t, v, op))
+        js_text_add(t, " must fit exactly one of %u alternatives, fits %u", op->count, fits);
 }
 
 static sentence *const sentences[KW_COUNT + 1] = {
@@ -382,15 +446,15 @@ static sentence *const sentences[KW_COUNT + 1] = {
 };
 
 /* Room for one more text; what is said stays where it is until the next document. */
-static struct text open_text(struct js_explainer *e, size_t *offset)
+static struct js_text open_text(struct js_explainer *e, size_t *offset)
 {
     *offset = e->arena_len;
-    return (struct text){e->arena + e->arena_len, 0, JS_LIMIT_PATH_CHARS};
+    return (struct js_text){e->arena + e->arena_len, 0, JS_LIMIT_PATH_CHARS};
 }
 
-static void close_text(struct js_explainer *e, const struct text *t)
+static void close_text(struct js_explainer *e, struct js_text *t)
 {
-    t->at[t->len] = '\0'; /* nothing may have been added */
+    js_text_end(t);
     e->arena_len += t->len + 1;
 }
 
@@ -410,12 +474,11 @@ static bool need_arena(struct js_explainer *e)
     return true;
 }
 
-static void add_absolute(struct js_runner *r, struct text *t, const struct js_node *n, uint8_t keyword)
+static void add_absolute(struct js_runner *r, struct js_text *t, const struct js_node *n, uint8_t keyword)
 {
-    js_place_text(r->s, n->schema, t->at, t->size - 64);
-    t->len = strlen(t->at);
+    js_place_add(r->s, n->schema, t);
     if (keyword < KW_COUNT)
-        add(t, "/%s", js_keywords[keyword].name);
+        js_text_add(t, "/%s", js_keywords[keyword].name);
 }
 
 /* The node that a check belongs to: types are checked before the node is entered. */
@@ -428,7 +491,7 @@ static void note(struct js_runner *r, const struct js_value *v, uint8_t keyword,
 {
     struct js_explainer *e = r->explainer;
     struct js_note *slot = need_arena(e) ? PUSH(e->notes) : NULL;
-    struct text t;
+    struct js_text t;
     if (!slot) {
         e->broken = true;
         return;
@@ -441,7 +504,7 @@ static void note(struct js_runner *r, const struct js_value *v, uint8_t keyword,
     t = open_text(e, &slot->keyword);
     add_way(r, &t);
     if (keyword < KW_COUNT)
-        add(&t, "/%s", js_keywords[keyword].name);
+        js_text_add(&t, "/%s", js_keywords[keyword].name);
     close_text(e, &t);
     t = open_text(e, &slot->absolute);
     add_absolute(r, &t, node_of(r, keyword, what), keyword);
@@ -459,6 +522,10 @@ static bool say(struct js_runner *r, const struct js_value *v, uint8_t keyword, 
 {
     struct js_explainer *e = r->explainer;
     if (r->limited)
+        return false;
+    r->fuel -= NOTE_FUEL;
+    e->counted++;
+    if (e->counting)
         return false;
     if (e->notes.count >= e->max) {
         e->more = true;
@@ -486,24 +553,31 @@ static void forget(struct js_explainer *e, uint32_t count, size_t arena_len)
     e->arena_len = arena_len;
 }
 
+static uint32_t count_errors(struct js_runner *r, uint32_t node, const struct js_value *v)
+{
+    struct js_explainer *e = r->explainer;
+    uint32_t before = e->counted;
+    bool outer = e->counting;
+    e->counting = true;
+    run(r, node, v, NULL);
+    e->counting = outer;
+    return e->counted - before;
+}
+
 /* Without a telling member: the branch with the fewest errors among those whose type fits. */
 static uint32_t nearest_branch(struct js_runner *r, const struct js_op *op, const struct js_value *v)
 {
-    struct js_explainer *e = r->explainer;
-    uint32_t start = e->notes.count, best = NONE, fewest = UINT32_MAX;
-    size_t arena = e->arena_len;
-    bool more = e->more;
+    uint32_t best = NONE, fewest = UINT32_MAX;
     for (uint32_t i = 0; i < op->count && i < ALTERNATIVES_EXPLAINED; i++) {
-        if (!(r->s->nodes.at[r->s->ids.at[op->a + i]].types & v->type))
+        uint32_t branch = r->s->ids.at[op->a + i];
+        if (!(r->s->nodes.at[branch].types & v->type))
             continue;
-        explain_branch(r, op, i, v);
-        if (e->notes.count - start < fewest) {
-            fewest = e->notes.count - start;
+        uint32_t count = count_errors(r, branch, v);
+        if (count < fewest) {
+            fewest = count;
             best = i;
         }
-        forget(e, start, arena);
     }
-    e->more = more;
     return best;
 }
 
@@ -533,7 +607,8 @@ static pb_err list_errors(struct js_explainer *e)
     if (!errors)
         return PB_E_MEMORY;
     e->errors = errors;
-    qsort(e->notes.at, e->notes.count, sizeof *e->notes.at, by_place);
+    if (e->notes.count)
+        qsort(e->notes.at, e->notes.count, sizeof *e->notes.at, by_place);
     for (uint32_t i = 0; i < e->notes.count; i++) {
         const struct js_note *n = &e->notes.at[i];
         errors[i] = (struct js_error){e->arena + n->instance, e->arena + n->keyword, e->arena + n->absolute,
@@ -551,7 +626,8 @@ pb_err js_explain(struct js_runner *r, const struct js_schema *schema, size_t ma
     r->explainer = e;
     e->instance_depth = e->way_depth = 0;
     e->max = max && max < JS_LIMIT_ERRORS ? max : JS_LIMIT_ERRORS;
-    e->more = e->broken = false;
+    e->more = e->broken = e->counting = false;
+    e->counted = 0;
     forget(e, 0, 0);
     js_run_start(r, schema);
     e->node = &schema->nodes.at[schema->entry];

@@ -3,26 +3,88 @@
 
 #include <arpa/inet.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* What a byte may be in: one bit per place. */
 enum { UNRESERVED = 1, SUBDELIM = 2, PCHAR_MORE = 4, SLASH = 8, ASK = 16, DIGIT = 32, ALPHA = 64, HEX = 128 };
+#define LETTER (UNRESERVED | ALPHA)
 
-static unsigned char_kind(unsigned char c)
+static const uint8_t kinds_of[256] = {
+    ['0' ... '9'] = UNRESERVED | DIGIT | HEX,
+    ['A' ... 'F'] = LETTER | HEX,
+    ['G' ... 'Z'] = LETTER,
+    ['a' ... 'f'] = LETTER | HEX,
+    ['g' ... 'z'] = LETTER,
+    ['-'] = UNRESERVED,
+    ['.'] = UNRESERVED,
+    ['_'] = UNRESERVED,
+    ['~'] = UNRESERVED,
+    ['!'] = SUBDELIM,
+    ['$'] = SUBDELIM,
+    ['&'] = SUBDELIM,
+    ['\''] = SUBDELIM,
+    ['('] = SUBDELIM,
+    [')'] = SUBDELIM,
+    ['*'] = SUBDELIM,
+    ['+'] = SUBDELIM,
+    [','] = SUBDELIM,
+    [';'] = SUBDELIM,
+    ['='] = SUBDELIM,
+    [':'] = PCHAR_MORE,
+    ['@'] = PCHAR_MORE,
+    ['/'] = SLASH,
+    ['?'] = ASK,
+};
+
+static inline bool is(unsigned char c, unsigned kinds)
 {
-    if (c >= '0' && c <= '9')
-        return UNRESERVED | DIGIT | HEX;
-    if ((c | 32) >= 'a' && (c | 32) <= 'z')
-        return UNRESERVED | ALPHA | ((c | 32) <= 'f' ? HEX : 0u);
-    if (c && strchr("-._~", c))
-        return UNRESERVED;
-    if (c && strchr("!$&'()*+,;=", c))
-        return SUBDELIM;
-    return c == ':' || c == '@' ? PCHAR_MORE : c == '/' ? SLASH : c == '?' ? ASK : 0;
+    return (kinds_of[c] & kinds) != 0;
 }
 
-static bool is(unsigned char c, unsigned kinds)
+#define PLAIN (UNRESERVED | SUBDELIM | PCHAR_MORE | SLASH | ASK) /* in a path or a query as it is */
+
+#ifdef __SSE2__
+static inline __m128i one_of(__m128i x, char a, char b)
 {
-    return (char_kind(c) & kinds) != 0;
+    return _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8(a)), _mm_cmpeq_epi8(x, _mm_set1_epi8(b)));
+}
+
+static inline __m128i between(__m128i x, char low, char high)
+{
+    return _mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8((char)(low - 1))),
+                         _mm_cmplt_epi8(x, _mm_set1_epi8((char)(high + 1))));
+}
+
+/* One bit for each of 16 bytes that is not PLAIN; bytes from 0x80 on are below 0x21 here. */
+static inline unsigned not_plain(const char *s)
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)s);
+    __m128i bad = _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x21)), one_of(x, '"', '#'));
+    bad = _mm_or_si128(bad, _mm_or_si128(one_of(x, '%', 0x7F), one_of(x, '<', '>')));
+    bad = _mm_or_si128(bad, _mm_or_si128(between(x, '[', '^'), between(x, '{', '}')));
+    bad = _mm_or_si128(bad, _mm_cmpeq_epi8(x, _mm_set1_epi8('`')));
+    return (unsigned)_mm_movemask_epi8(bad);
+}
+#endif
+
+/* How many bytes from the start are PLAIN. Almost all of real URIs is: 16 bytes a step. */
+static size_t plain_run(const char *s, size_t n)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    for (unsigned bad; i + 16 <= n; i += 16)
+        if ((bad = not_plain(s + i)))
+            return i + (size_t)__builtin_ctz(bad);
+    if (n >= 16 && i < n) {
+        unsigned bad = not_plain(s + n - 16);
+        return bad ? n - 16 + (size_t)__builtin_ctz(bad) : n;
+    }
+#endif
+    while (i < n && is((uint8_t)s[i], PLAIN))
+        i++;
+    return i;
 }
 
 /* iprivate of RFC 3987 is for queries alone; noncharacters and the specials are nowhere. */
@@ -140,9 +202,20 @@ static bool reference(const char *s, size_t n, bool iri, bool absolute)
     return span(p, (size_t)(end - p), pchar | SLASH, iri, false);
 }
 
+/* scheme://name/..., all of it plain. */
+static bool plain_uri(const char *s, size_t n)
+{
+    size_t i = n > 8 && memcmp(s, "https:", 6) == 0 ? 5 : scheme(s, n);
+    if (!i || n - i < 4 || s[i + 1] != '/' || s[i + 2] != '/')
+        return false;
+    for (i += 3; i < n && (is((uint8_t)s[i], ALPHA | DIGIT) || s[i] == '.' || s[i] == '-');)
+        i++;
+    return i == n || (s[i] == '/' && plain_run(s + i, n - i) == n - i);
+}
+
 bool js_format_uri(const char *s, size_t n)
 {
-    return reference(s, n, false, true);
+    return plain_uri(s, n) || reference(s, n, false, true);
 }
 
 bool js_format_uri_reference(const char *s, size_t n)
@@ -195,7 +268,10 @@ static bool variable(const char *s, size_t n)
 
 static bool expression(const char *s, size_t n)
 {
-    if (n && s[0] && strchr("+#./;?&=,!@|", s[0])) {
+    static const bool operators[256] = {
+        ['+'] = true, ['#'] = true, ['.'] = true, ['/'] = true, [';'] = true, ['?'] = true,
+        ['&'] = true, ['='] = true, [','] = true, ['!'] = true, ['@'] = true, ['|'] = true};
+    if (n && operators[(uint8_t)s[0]]) {
         s++;
         n--;
     }
@@ -225,7 +301,7 @@ static bool template_literal(const char *s, size_t n, size_t *len)
 
 bool js_format_uri_template(const char *s, size_t n)
 {
-    for (size_t i = 0, len; i < n; i += len) {
+    for (size_t i = plain_run(s, n), len; i < n; i += len + plain_run(s + i + len, n - i - len)) {
         if (s[i] == '{') {
             const char *close = memchr(s + i, '}', n - i);
             if (!close || !expression(s + i + 1, (size_t)(close - s) - i - 1))

@@ -48,8 +48,10 @@ int js_index_scan(js_index *ix, const char *text, size_t len, const uint32_t **a
     const uint8_t *bytes = reinterpret_cast<const uint8_t *>(text);
     if (ix->impl->stage1(bytes, len, simdjson::stage1_mode::regular) != simdjson::SUCCESS)
         return E_INVALID;
-    *at = ix->impl->structural_indexes.get();
-    *count = ix->impl->n_structural_indexes;
+    uint32_t *found = ix->impl->structural_indexes.get(), n = ix->impl->n_structural_indexes;
+    found[n] = found[n + 1] = static_cast<uint32_t>(len); // simdjson leaves room for more than these
+    *at = found;
+    *count = n;
     return OK;
 }
 }

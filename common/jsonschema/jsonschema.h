@@ -44,6 +44,18 @@ void js_schema_free(struct js_schema *schema);
 /* Instructions of the program and the bytes they take. */
 void js_schema_size(const struct js_schema *schema, size_t *nodes, size_t *bytes);
 
+/* All memory that a schema holds, in bytes. */
+size_t js_schema_memory(const struct js_schema *schema);
+
+/* Whether a schema is what its draft's meta-schema allows, every part of it: for those who write schemas,
+ * before they are compiled. why->at is the place, as of js_schema_compile(). Formats are not asserted, and a
+ * $schema that is not known here is let pass. One thread at a time. */
+struct js_linter;
+struct js_linter *js_linter_new(void); /* NULL: no memory */
+void js_linter_free(struct js_linter *l);
+pb_err js_lint(struct js_linter *l, const char *text, size_t len, const struct js_options *options,
+               struct pb_why *why) PB_CHECKED;
+
 enum js_verdict {
     JS_VALID,
     JS_INVALID,

@@ -14,9 +14,11 @@
 #define JS_LIMIT_PATTERN_BYTES  4096
 #define JS_LIMIT_PATTERNS       10000
 #define JS_LIMIT_PATTERN_WORK   100000 /* PCRE2's match limit */
+#define JS_LIMIT_PATTERN_LIGHT  1000   /* up to here a match costs little fuel */
 #define JS_LIMIT_PATTERN_DEPTH  1000
-#define JS_LIMIT_PATTERN_KB     1024     /* heap of one match */
-#define JS_LIMIT_FUEL           20000000 /* steps that one document may take */
+#define JS_LIMIT_PATTERN_KB     1024      /* heap of one match */
+#define JS_LIMIT_COMPILE_WORK   300000000 /* names compared while one schema's references are followed */
+#define JS_LIMIT_FUEL           20000000  /* steps that one document may take */
 #define JS_LIMIT_ERRORS         100
 #define JS_LIMIT_ERROR_CHARS    400     /* one sentence */
 #define JS_LIMIT_PATH_CHARS     2048    /* one location */

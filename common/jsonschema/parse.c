@@ -6,58 +6,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 struct parser {
     const char *text;
-    const uint32_t *at;
     size_t len;
-    uint32_t token, count; /* the next token, and how many there are */
+    size_t slash; /* the next backslash from where parsing is, or len */
     struct js_document *doc;
-    struct js_value *out; /* where the next value goes */
     const char *problem;
     size_t problem_at;
 };
 
-static bool refuse(struct parser *p, size_t at, const char *problem)
+/* Where parsing is: the next token's position, and where the next value goes. In registers, which is why
+ * functions take and return it whole. out is NULL once the text is refused. Behind the last position stand
+ * two that are the text's length. */
+struct cursor {
+    const uint32_t *at;
+    struct js_value *out;
+};
+
+static struct cursor refuse(struct parser *p, size_t at, const char *problem)
 {
     if (!p->problem) {
         p->problem = problem;
         p->problem_at = at;
     }
-    return false;
-}
-
-static size_t here(const struct parser *p)
-{
-    return p->token < p->count ? p->at[p->token] : p->len;
+    return (struct cursor){NULL, NULL};
 }
 
 /* The first byte of the next token, 0 at the end. */
-static char peek(const struct parser *p)
+static inline char peek(const struct parser *p, struct cursor c)
 {
-    return p->token < p->count ? p->text[p->at[p->token]] : '\0';
+    return *c.at < p->len ? p->text[*c.at] : '\0';
 }
 
-static bool ends_scalar(const struct parser *p, size_t i)
+/* A quote does not: the scan takes one that follows a scalar for a part of it. */
+static inline bool ends_scalar(const struct parser *p, size_t i)
 {
-    return i >= p->len || memchr(" \t\n\r,]}:[{\"", p->text[i], 11) != NULL;
+    static const bool ends[256] = {[' '] = true, ['\t'] = true, ['\n'] = true, ['\r'] = true, [','] = true,
+                                   [']'] = true, ['}'] = true,  [':'] = true,  ['['] = true,  ['{'] = true};
+    return i >= p->len || ends[(uint8_t)p->text[i]];
 }
 
 /* The position of the next quote or backslash from i on. The scan before made sure that one exists. */
 static size_t string_stop(const struct parser *p, size_t i)
 {
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
-    for (; i + 16 <= p->len; i += 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p->text + i));
-        int hits = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, slash)));
-        if (hits)
-            return i + (size_t)__builtin_ctz((unsigned)hits);
-    }
-#endif
     while (i < p->len && p->text[i] != '"' && p->text[i] != '\\')
         i++;
     return i;
@@ -105,17 +97,23 @@ static size_t put_utf8(char *to, uint32_t c)
     return 4;
 }
 
+static bool fail(struct parser *p, size_t at, const char *problem)
+{
+    refuse(p, at, problem);
+    return false;
+}
+
 /* *i is behind the \u; moves behind the digits, both halves of a pair. */
 static bool unicode_escape(struct parser *p, size_t *i, char *to, size_t *n)
 {
     uint32_t c, low;
     if (!hex4(p, *i, &c))
-        return refuse(p, *i, "\\u needs four hexadecimal digits");
+        return fail(p, *i, "\\u needs four hexadecimal digits");
     *i += 4;
     if (c >= 0xD800 && c < 0xE000) {
         if (c >= 0xDC00 || *i + 6 > p->len || p->text[*i] != '\\' || p->text[*i + 1] != 'u' ||
             !hex4(p, *i + 2, &low) || low < 0xDC00 || low > 0xDFFF)
-            return refuse(p, *i, "half of a surrogate pair stands alone");
+            return fail(p, *i, "half of a surrogate pair stands alone");
         c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
         *i += 6;
     }
@@ -132,7 +130,7 @@ static bool one_escape(struct parser *p, size_t *i, char *to, size_t *n)
     if (c == 'u')
         return unicode_escape(p, i, to, n);
     if (!hit)
-        return refuse(p, *i - 2, "no such escape");
+        return fail(p, *i - 2, "no such escape");
     to[(*n)++] = into[hit - from];
     return true;
 }
@@ -145,19 +143,19 @@ static bool need_text(struct parser *p)
     if (doc->text_cap >= p->len)
         return true;
     if (doc->text_len)
-        return refuse(p, 0, "out of memory"); /* cannot be: the first string made it large enough */
+        return fail(p, 0, "out of memory"); /* cannot be: the first string made it large enough */
     free(doc->text);
     doc->text = malloc(p->len);
     doc->text_cap = doc->text ? p->len : 0;
-    return doc->text ? true : refuse(p, 0, "out of memory");
+    return doc->text ? true : fail(p, 0, "out of memory");
 }
 
-static bool escaped_string(struct parser *p, size_t start, size_t stop, struct js_value *v)
+static bool escaped_string(struct parser *p, size_t start, struct js_value *v)
 {
     if (!need_text(p))
         return false;
     char *to = p->doc->text + p->doc->text_len;
-    size_t n = 0, i = start;
+    size_t n = 0, i = start, stop = string_stop(p, start);
     while (stop < p->len && p->text[stop] == '\\') {
         memcpy(to + n, p->text + i, stop - i);
         n += stop - i;
@@ -167,7 +165,7 @@ static bool escaped_string(struct parser *p, size_t start, size_t stop, struct j
         stop = string_stop(p, i);
     }
     if (stop >= p->len)
-        return refuse(p, start, "a string has no end");
+        return fail(p, start, "a string has no end");
     memcpy(to + n, p->text + i, stop - i);
     n += stop - i;
     v->len = (uint32_t)n;
@@ -176,17 +174,38 @@ static bool escaped_string(struct parser *p, size_t start, size_t stop, struct j
     return true;
 }
 
-static bool parse_string(struct parser *p)
+static void find_slash(struct parser *p, size_t from)
 {
-    size_t start = p->at[p->token++] + 1u, stop = string_stop(p, start);
-    struct js_value *v = p->out++;
+    const char *hit = memchr(p->text + from, '\\', p->len - from);
+    p->slash = hit ? (size_t)(hit - p->text) : p->len;
+}
+
+/* Strings with escapes, or with space between the closing quote and the next token. */
+static bool uncommon_string(struct parser *p, size_t start, struct js_value *v)
+{
+    if (p->slash < start)
+        find_slash(p, start);
+    const char *quote = memchr(p->text + start, '"', p->len - start);
+    if (!quote || (size_t)(quote - p->text) > p->slash)
+        return escaped_string(p, start, v);
+    v->len = (uint32_t)((size_t)(quote - p->text) - start);
+    v->u.text = p->text + start;
+    return true;
+}
+
+/* Mostly the closing quote is the byte before the next token, and no backslash comes sooner: then there is
+ * nothing to search. */
+static inline struct cursor parse_string(struct parser *p, struct cursor c)
+{
+    size_t start = c.at[0] + 1u, stop = c.at[1] - 1u;
+    struct js_value *v = c.out;
     v->type = T_STR;
-    if (stop < p->len && p->text[stop] == '"') {
-        v->len = (uint32_t)(stop - start);
-        v->u.text = p->text + start;
-        return true;
-    }
-    return escaped_string(p, start, stop, v);
+    v->len = (uint32_t)(stop - start);
+    v->u.text = p->text + start;
+    if (p->text[stop] != '"' || stop > p->slash || p->slash < start)
+        if (!uncommon_string(p, start, v))
+            return refuse(p, start, "a string has no end");
+    return (struct cursor){c.at + 1, c.out + 1};
 }
 
 static size_t digits_end(const struct parser *p, size_t i)
@@ -219,121 +238,120 @@ static size_t number_end(const struct parser *p, size_t i)
     return ends_scalar(p, end) ? end : 0;
 }
 
-static bool parse_number(struct parser *p)
+static struct cursor long_number(struct parser *p, struct cursor c)
 {
-    size_t start = p->at[p->token++], i = start + (p->text[start] == '-'), first = i;
-    int64_t n = 0;
-    struct js_value *v = p->out++;
-    for (; i < p->len && p->text[i] >= '0' && p->text[i] <= '9' && i - first < 18; i++)
-        n = n * 10 + (p->text[i] - '0');
-    if (i > first && (p->text[first] != '0' || i - first == 1) && ends_scalar(p, i)) {
-        v->type = T_INT;
-        v->len = (uint32_t)(i - start);
-        v->u.integer = first > start ? -n : n;
-        return true;
-    }
-    i = number_end(p, start);
-    if (!i)
+    size_t start = *c.at, end = number_end(p, start);
+    if (!end)
         return refuse(p, start, "not a number");
-    js_number_set(v, p->text + start, (uint32_t)(i - start));
-    return true;
+    js_number_set(c.out, p->text + start, (uint32_t)(end - start));
+    return (struct cursor){c.at + 1, c.out + 1};
 }
 
-static bool parse_word(struct parser *p)
+static struct cursor parse_number(struct parser *p, struct cursor c)
+{
+    size_t start = *c.at, i = start + (p->text[start] == '-'), first = i;
+    int64_t n = 0;
+    for (; i < p->len && p->text[i] >= '0' && p->text[i] <= '9' && i - first < 18; i++)
+        n = n * 10 + (p->text[i] - '0');
+    if (i == first || (p->text[first] == '0' && i - first > 1) || !ends_scalar(p, i))
+        return long_number(p, c);
+    c.out->type = T_INT;
+    c.out->len = (uint32_t)(i - start);
+    c.out->u.integer = first > start ? -n : n;
+    return (struct cursor){c.at + 1, c.out + 1};
+}
+
+static struct cursor parse_word(struct parser *p, struct cursor c)
 {
     static const struct {
-        const char *word;
+        char word[6];
         uint8_t len, type, truth;
     } words[] = {{"true", 4, T_BOOL, 1}, {"false", 5, T_BOOL, 0}, {"null", 4, T_NULL, 0}};
-    size_t start = p->at[p->token++];
+    size_t start = *c.at;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (p->len - start < words[i].len || memcmp(p->text + start, words[i].word, words[i].len) != 0)
+        uint32_t len = words[i].len;
+        if (p->len - start < len || !js_same(p->text + start, words[i].word, len))
             continue;
-        if (!ends_scalar(p, start + words[i].len))
+        if (!ends_scalar(p, start + len))
             break;
-        *p->out++ = (struct js_value){.type = words[i].type, .len = words[i].truth};
-        return true;
+        *c.out = (struct js_value){.type = words[i].type, .len = words[i].truth};
+        return (struct cursor){c.at + 1, c.out + 1};
     }
     return refuse(p, start, "not a JSON value");
 }
 
-static bool parse_value(struct parser *p, int depth);
+static struct cursor parse_value(struct parser *p, struct cursor c, int depth);
 
-static bool parse_items(struct parser *p, int depth, uint32_t *count)
+static inline struct cursor parse_items(struct parser *p, struct cursor c, int depth, uint32_t *count)
 {
-    if (peek(p) == ']') {
-        p->token++;
-        return true;
-    }
-    for (;;) {
-        if (!parse_value(p, depth))
-            return false;
+    char next = peek(p, c) == ']' ? ']' : ',';
+    c.at += next == ']';
+    while (next == ',') {
+        c = parse_value(p, c, depth);
+        if (!c.out)
+            return c;
         ++*count;
-        char c = peek(p);
-        p->token++;
-        if (c == ']')
-            return true;
-        if (c != ',') {
-            p->token--;
-            return refuse(p, here(p), "expected , or ]");
-        }
+        next = peek(p, c);
+        if (next != ',' && next != ']')
+            return refuse(p, *c.at, "expected , or ]");
+        c.at++;
     }
+    return c;
 }
 
-static bool parse_members(struct parser *p, int depth, uint32_t *count)
+static inline struct cursor parse_members(struct parser *p, struct cursor c, int depth, uint32_t *count)
 {
-    if (peek(p) == '}') {
-        p->token++;
-        return true;
-    }
-    for (;;) {
-        if (peek(p) != '"')
-            return refuse(p, here(p), "expected a member's name in quotes");
-        if (!parse_string(p))
-            return false;
-        if (peek(p) != ':')
-            return refuse(p, here(p), "expected : behind a member's name");
-        p->token++;
-        if (!parse_value(p, depth))
-            return false;
+    char next = peek(p, c) == '}' ? '}' : ',';
+    c.at += next == '}';
+    while (next == ',') {
+        if (peek(p, c) != '"')
+            return refuse(p, *c.at, "expected a member's name in quotes");
+        c = parse_string(p, c);
+        if (!c.out || peek(p, c) != ':')
+            return c.out ? refuse(p, *c.at, "expected : behind a member's name") : c;
+        c.at++;
+        c = peek(p, c) == '"' ? parse_string(p, c) : parse_value(p, c, depth);
+        if (!c.out)
+            return c;
         ++*count;
-        char c = peek(p);
-        if (c != '}' && c != ',')
-            return refuse(p, here(p), "expected , or }");
-        p->token++;
-        if (c == '}')
-            return true;
+        next = peek(p, c);
+        if (next != ',' && next != '}')
+            return refuse(p, *c.at, "expected , or }");
+        c.at++;
     }
+    return c;
 }
 
-static bool parse_container(struct parser *p, int depth, bool object)
+static struct cursor parse_container(struct parser *p, struct cursor c, int depth, bool object)
 {
-    struct js_value *v = p->out++;
+    struct js_value *v = c.out;
     uint32_t count = 0;
     if (depth >= JS_LIMIT_DEPTH)
-        return refuse(p, here(p), "nested too deeply");
-    p->token++;
-    if (!(object ? parse_members(p, depth + 1, &count) : parse_items(p, depth + 1, &count)))
-        return false;
+        return refuse(p, *c.at, "nested too deeply");
+    c.at++;
+    c.out++;
+    c = object ? parse_members(p, c, depth + 1, &count) : parse_items(p, c, depth + 1, &count);
+    if (!c.out)
+        return c;
     v->type = object ? T_OBJ : T_ARR;
     v->len = count;
-    v->u.at.span = (uint32_t)(p->out - v);
+    v->u.at.span = (uint32_t)(c.out - v);
     v->u.at.mark = 0;
-    return true;
+    return c;
 }
 
-static bool parse_value(struct parser *p, int depth)
+static struct cursor parse_value(struct parser *p, struct cursor c, int depth)
 {
-    char c = peek(p);
-    if (c == '"')
-        return parse_string(p);
-    if (c == '{' || c == '[')
-        return parse_container(p, depth, c == '{');
-    if (c == '-' || (c >= '0' && c <= '9'))
-        return parse_number(p);
-    if (p->token >= p->count)
+    char first = peek(p, c);
+    if (first == '"')
+        return parse_string(p, c);
+    if (first == '{' || first == '[')
+        return parse_container(p, c, depth, first == '{');
+    if (first == '-' || (first >= '0' && first <= '9'))
+        return parse_number(p, c);
+    if (*c.at >= p->len)
         return refuse(p, p->len, "the text ends too early");
-    return parse_word(p);
+    return parse_word(p, c);
 }
 
 /* Every value takes at least one token, so the array never grows while values are filled in. */
@@ -347,32 +365,40 @@ static bool need_values(struct js_document *doc, uint32_t count)
     return doc->values != NULL;
 }
 
+static pb_err parse_tokens(struct parser *p, struct cursor c, const uint32_t *end, struct pb_why *why)
+{
+    char at[32];
+    p->doc->text_len = 0;
+    find_slash(p, 0);
+    c = parse_value(p, c, 0);
+    if (c.out && c.at != end)
+        c = refuse(p, *c.at, "something follows the value");
+    if (!c.out) {
+        snprintf(at, sizeof at, "byte %zu", p->problem_at);
+        return pb_fail(why, PB_E_INVALID, at, "not JSON: %s", p->problem);
+    }
+    p->doc->value_count = (size_t)(c.out - p->doc->values);
+    return PB_OK;
+}
+
 pb_err js_parse(struct js_index *ix, const char *text, size_t len, struct js_document *doc,
                 struct pb_why *why)
 {
     struct parser p = {.text = text, .len = len, .doc = doc};
-    char at[32] = "";
+    struct cursor c = {NULL, NULL};
+    uint32_t count = 0;
     if (len > JS_LIMIT_DOCUMENT_BYTES)
         return pb_fail(why, PB_E_LIMIT, "", "the document is larger than %u bytes", JS_LIMIT_DOCUMENT_BYTES);
     if (!len)
         return pb_fail(why, PB_E_INVALID, "", "the document is empty");
-    pb_err err = js_index_scan(ix, text, len, &p.at, &p.count);
-    if (err == PB_E_MEMORY || (!err && !need_values(doc, p.count)))
+    pb_err err = js_index_scan(ix, text, len, &c.at, &count);
+    if (err == PB_E_MEMORY || (!err && !need_values(doc, count)))
         return pb_fail(why, PB_E_MEMORY, "", "out of memory");
     if (err)
         return pb_fail(why, err, "",
                        "not JSON: bad UTF-8, a string without end, a control character, or nothing");
-    doc->text_len = 0;
-    p.out = doc->values;
-    bool ok = parse_value(&p, 0);
-    if (ok && p.token != p.count)
-        ok = refuse(&p, here(&p), "something follows the value");
-    if (!ok) {
-        snprintf(at, sizeof at, "byte %zu", p.problem_at);
-        return pb_fail(why, PB_E_INVALID, at, "not JSON: %s", p.problem);
-    }
-    doc->value_count = (size_t)(p.out - doc->values);
-    return PB_OK;
+    c.out = doc->values;
+    return parse_tokens(&p, c, c.at + count, why);
 }
 
 void js_document_fini(struct js_document *doc)

@@ -6,6 +6,7 @@
  * Matching is bounded by PCRE2's match and depth limits. */
 #include "common/jsonschema/pattern.h"
 #include "common/jsonschema/limits.h"
+#include "common/jsonschema/simple.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -21,12 +22,14 @@
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"      \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}"
 #define LOOKBEHIND_NOT_FIXED 125 /* of PCRE2: good in ECMA-262, but not here */
+#define LIGHT_FUEL           20
 #define GROWTH               256 /* the rewritten pattern is never longer than this much more, plus 16 times the source */
 
 struct js_pattern {
     pcre2_code *code;
     char *literal; /* the pattern is only ^literal, for extension prefixes: no regular expression at all */
     size_t literal_len;
+    struct js_simple *simple; /* or NULL */
 };
 
 struct js_matcher {
@@ -40,6 +43,7 @@ struct writer {
     size_t len, cap;
     const char *problem;
     bool repeatable; /* something stands before that a quantifier may follow */
+    bool strict;     /* nothing but ECMA-262 with its u flag; otherwise also what browsers take without it */
     int groups, open;
 };
 
@@ -287,7 +291,7 @@ static bool escape(struct writer *w, bool inside)
         return named_reference(w);
     if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))
         return letter_escape(w, c, inside);
-    if ((unsigned char)c >= 0x80)
+    if ((unsigned char)c >= 0x80 || (w->strict && !memchr("^$\\.*+?()[]{}|/-", c, 15 + inside)))
         return refuse(w, "ECMA-262 has no such escape");
     return put(w, (char[]){'\\', c}, 2);
 }
@@ -357,8 +361,10 @@ static size_t braces(const struct writer *w)
 static bool quantifier(struct writer *w, char c)
 {
     size_t n = c == '{' ? braces(w) : 0;
+    if (c == '{' && !n && w->strict)
+        return refuse(w, "a { has to be escaped");
     if (c == '{' && !n)
-        return puts_text(w, "\\{"); /* literal, as browsers take it */
+        return puts_text(w, "\\{");
     if (!w->repeatable)
         return refuse(w, "there is nothing to repeat");
     bool ok = put(w, &c, 1) && put(w, w->p, n);
@@ -393,6 +399,8 @@ static bool one(struct writer *w)
     w->repeatable = c != '|' && c != '^' && c != '$';
     if (c == '.')
         return puts_text(w, "[^\\n\\r\\x{2028}\\x{2029}]");
+    if ((c == '}' || c == ']') && w->strict)
+        return refuse(w, "a } or ] has to be escaped");
     if (c == '}' || c == ']')
         return put(w, (char[]){'\\', c}, 2);
     return c ? put(w, &c, 1) : put_code(w, 0);
@@ -424,9 +432,10 @@ static bool rewrite(struct writer *w)
     return w->open ? refuse(w, "a group has no end") : true;
 }
 
-static pb_err build(struct js_pattern *p, const char *source, size_t len, char *reason, size_t size)
+static pb_err build(struct js_pattern *p, const char *source, size_t len, bool strict, char *reason,
+                    size_t size)
 {
-    struct writer w = {.p = source, .end = source + len, .cap = len * 32 + GROWTH};
+    struct writer w = {.p = source, .end = source + len, .cap = len * 32 + GROWTH, .strict = strict};
     const uint32_t options =
         PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C;
     int code = 0;
@@ -467,8 +476,8 @@ static bool take_literal(struct js_pattern *p, const char *source, size_t len)
     return p->literal != NULL;
 }
 
-pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, char *reason,
-                      size_t reason_size)
+static pb_err make(const char *source, size_t len, bool strict, struct js_pattern **out, char *reason,
+                   size_t reason_size)
 {
     reason[0] = '\0';
     if (len > JS_LIMIT_PATTERN_BYTES) {
@@ -478,7 +487,9 @@ pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, c
     struct js_pattern *p = calloc(1, sizeof *p);
     if (!p)
         return PB_E_MEMORY;
-    pb_err err = take_literal(p, source, len) ? PB_OK : build(p, source, len, reason, reason_size);
+    pb_err err = PB_OK;
+    if (!take_literal(p, source, len) && !(p->simple = js_simple_new(source, len)))
+        err = build(p, source, len, strict, reason, reason_size);
     if (err) {
         js_pattern_free(p);
         return err;
@@ -487,13 +498,30 @@ pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, c
     return PB_OK;
 }
 
+pb_err js_pattern_new(const char *source, size_t len, struct js_pattern **out, char *reason,
+                      size_t reason_size)
+{
+    return make(source, len, false, out, reason, reason_size);
+}
+
 void js_pattern_free(struct js_pattern *p)
 {
     if (!p)
         return;
     pcre2_code_free(p->code);
+    js_simple_free(p->simple);
     free(p->literal);
     free(p);
+}
+
+size_t js_pattern_memory(const struct js_pattern *p)
+{
+    size_t code = 0, jit = 0;
+    if (p->code) {
+        pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &code);
+        pcre2_pattern_info(p->code, PCRE2_INFO_JITSIZE, &jit);
+    }
+    return sizeof *p + p->literal_len + code + jit + (p->simple ? js_simple_memory(p->simple) : 0);
 }
 
 struct js_matcher *js_matcher_new(void)
@@ -507,7 +535,6 @@ struct js_matcher *js_matcher_new(void)
         js_matcher_free(m);
         return NULL;
     }
-    pcre2_set_match_limit(m->limits, JS_LIMIT_PATTERN_WORK);
     pcre2_set_depth_limit(m->limits, JS_LIMIT_PATTERN_DEPTH);
     pcre2_set_heap_limit(m->limits, JS_LIMIT_PATTERN_KB);
     return m;
@@ -522,12 +549,31 @@ void js_matcher_free(struct js_matcher *m)
     free(m);
 }
 
-pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len)
+static int match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len,
+                 uint32_t limit)
 {
+    pcre2_set_match_limit(m->limits, limit);
+    return pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, PCRE2_NO_UTF_CHECK, m->data, m->limits);
+}
+
+/* Twice at most: PCRE2 does not tell what a match cost, only that it would have cost more than the limit. So
+ * a document may have many light matches, or a few heavy ones. */
+pb_err js_pattern_match(const struct js_pattern *p, struct js_matcher *m, const char *text, size_t len,
+                        int64_t *fuel)
+{
+    --*fuel;
     if (p->literal)
         return len >= p->literal_len && memcmp(text, p->literal, p->literal_len) == 0 ? PB_OK
                                                                                       : PB_E_NOT_FOUND;
-    int rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, PCRE2_NO_UTF_CHECK, m->data, m->limits);
+    *fuel -= (int64_t)(len / 8);
+    if (p->simple)
+        return js_simple_match(p->simple, text, len) ? PB_OK : PB_E_NOT_FOUND;
+    *fuel -= LIGHT_FUEL;
+    int rc = match(p, m, text, len, JS_LIMIT_PATTERN_LIGHT);
+    if (rc == PCRE2_ERROR_MATCHLIMIT) {
+        *fuel -= JS_LIMIT_PATTERN_WORK;
+        rc = *fuel < 0 ? rc : match(p, m, text, len, JS_LIMIT_PATTERN_WORK);
+    }
     return rc >= 0 ? PB_OK : rc == PCRE2_ERROR_NOMATCH ? PB_E_NOT_FOUND : PB_E_LIMIT;
 }
 
@@ -535,7 +581,7 @@ bool js_pattern_valid(const char *source, size_t len)
 {
     char reason[200];
     struct js_pattern *p = NULL;
-    pb_err err = js_pattern_new(source, len, &p, reason, sizeof reason);
+    pb_err err = make(source, len, true, &p, reason, sizeof reason);
     js_pattern_free(p);
     return err == PB_OK || err == PB_E_UNSUPPORTED;
 }

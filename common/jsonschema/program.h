@@ -27,22 +27,33 @@ enum group {
 struct js_node {
     uint8_t types, groups;
     uint8_t declared; /* the mask of "type" alone: groups may have narrowed types */
-    uint8_t spare;
-    uint32_t schema; /* for locations */
+    uint8_t pass;     /* those of the types, no containers, that need no further look */
+    uint32_t schema;  /* for locations */
     uint32_t enums, num, str, obj, arr;
     uint32_t ops, op_count;
+    bool settled; /* pass is known */
 };
 
-/* A property known to an object schema. The hot part of the check of a member, in 32 bytes. */
+enum leaf {
+    LEAF_NONE,   /* run the node */
+    LEAF_MASK,   /* nothing */
+    LEAF_FORMAT, /* a string's format */
+    LEAF_ENUM,   /* the node's enum */
+};
+
+/* A property known to an object schema: all that the check of most members needs, in 48 bytes. */
 struct js_slot {
+    uint64_t head, tail; /* the key's ends: see js_ends() */
     const char *key;
-    uint32_t len, node;
-    uint8_t types;     /* the node's */
-    uint8_t leaf;      /* the mask is the whole node */
-    uint8_t format;    /* of a leaf: strings are also checked for this format, if not 0 */
-    uint8_t declared;  /* in "properties"; otherwise only required */
+    uint32_t len;
     uint32_t direct;   /* node, references followed */
-    uint16_t required; /* its bit, plus 1; 0 if optional */
+    uint8_t pass;      /* the node's */
+    uint8_t types;     /* the node's */
+    uint8_t leaf;      /* enum leaf: what there is to check beyond the masks */
+    uint8_t format;    /* of LEAF_FORMAT */
+    uint16_t required; /* its number, from 1; 0 if optional */
+    uint8_t declared;  /* in "properties"; otherwise only required */
+    uint32_t node;
 };
 
 struct js_table { /* keys by hash: slots first..., buckets hold their numbers */
@@ -51,9 +62,12 @@ struct js_table { /* keys by hash: slots first..., buckets hold their numbers */
 
 struct js_obj {
     struct js_table table;
-    uint32_t required; /* how many of the slots are */
-    uint32_t extra;    /* node for the others: additionalProperties, or a static unevaluatedProperties */
-    uint32_t names;    /* propertyNames */
+    const struct js_slot *first, *end; /* the table's slots */
+    uint64_t needed[2];                /* a plain one's required slots, one bit each */
+    bool plain;                        /* properties, required and a schema for the rest: nothing else */
+    uint32_t required;                 /* how many of the slots are */
+    uint32_t extra; /* node for the others: additionalProperties, or a static unevaluatedProperties */
+    uint32_t names; /* propertyNames */
     uint32_t patterns, pattern_count; /* struct js_pattern_slot */
     uint32_t least, most;
     bool extra_unevaluated, extra_stands; /* the keyword is there, if only as true */
@@ -159,6 +173,7 @@ struct js_dynamic {
     } name
 
 struct js_schema {
+    uint64_t seed[2]; /* of js_key_hash() */
     uint32_t entry;
     bool scoped; /* $dynamicRef is used: the evaluator keeps the scope */
     VECTOR(struct js_node, nodes);
@@ -183,6 +198,7 @@ struct js_schema {
 
 struct js_source {
     char *text, *uri;
+    size_t len;
     struct js_document doc;
 };
 
@@ -196,42 +212,73 @@ void *js_grow(void *at, uint32_t *cap, uint32_t count, size_t size);
         grown_ ? &(v).at[(v).count++] : NULL;                                                                \
     })
 
-static inline uint32_t js_key_hash(const char *s, uint32_t n)
+/* A key by its ends: with the length they are all of a key of up to 16 bytes, and a comparison of two words
+ * answers for it. Longer ones have a middle, too. */
+struct js_ends {
+    uint64_t head, tail;
+};
+
+static inline struct js_ends js_ends(const char *s, uint32_t n)
 {
-    uint64_t a = 0, b = 0;
+    struct js_ends e = {0, 0};
+    uint32_t p, q;
     if (n >= 8) {
-        __builtin_memcpy(&a, s, 8);
-        __builtin_memcpy(&b, s + n - 8, 8);
+        __builtin_memcpy(&e.head, s, 8);
+        __builtin_memcpy(&e.tail, s + n - 8, 8);
     } else if (n >= 4) {
-        uint32_t p, q;
         __builtin_memcpy(&p, s, 4);
         __builtin_memcpy(&q, s + n - 4, 4);
-        a = p;
-        b = q;
+        e.head = (uint64_t)p << 32 | q;
     } else if (n) {
-        a = (uint8_t)s[0];
-        b = (uint64_t)(uint8_t)s[n / 2] << 8 | (uint8_t)s[n - 1];
+        e.head = (uint64_t)(uint8_t)s[0] << 16 | (uint64_t)(uint8_t)s[n / 2] << 8 | (uint8_t)s[n - 1];
     }
-    return (uint32_t)(((a ^ (b * 0x9E3779B97F4A7C15u) ^ n) * 0xD6E8FEB86659FD93u) >> 32);
+    return e;
+}
+
+static inline bool js_slot_is(const struct js_slot *slot, const char *key, uint32_t len, struct js_ends e)
+{
+    return slot->len == len && slot->head == e.head && slot->tail == e.tail &&
+           (len <= 16 || js_same(slot->key + 8, key + 8, len - 16));
+}
+
+static inline uint64_t js_fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 m = (unsigned __int128)a * b;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* Keyed, so that no document's author can make names that all fall into one bucket. */
+static inline uint32_t js_key_hash(const struct js_schema *s, const char *key, uint32_t n, struct js_ends e)
+{
+    uint64_t x, h = js_fold(e.head ^ s->seed[0], e.tail ^ s->seed[1] ^ n);
+    for (uint32_t i = 8; i + 8 < n; i += 8) {
+        __builtin_memcpy(&x, key + i, 8);
+        h = js_fold(h ^ x, s->seed[1]);
+    }
+    return (uint32_t)h;
 }
 
 #define BUCKET_FREE UINT16_MAX
 
 /* The slot of a key, or NULL. */
-static inline const struct js_slot *js_find(const struct js_schema *s, const struct js_table *t,
-                                            const char *key, uint32_t len)
+static inline const struct js_slot *js_find_ends(const struct js_schema *s, const struct js_table *t,
+                                                 const char *key, uint32_t len, struct js_ends e)
 {
     const struct js_slot *first = s->slots.at + t->first;
     const uint16_t *buckets = s->buckets.at + t->buckets;
-    if (!t->count)
-        return NULL;
-    for (uint32_t h = js_key_hash(key, len);; h++) {
+    for (uint32_t h = js_key_hash(s, key, len, e);; h++) {
         uint16_t i = buckets[h & t->mask];
         if (i == BUCKET_FREE)
             return NULL;
-        if (first[i].len == len && js_same(first[i].key, key, len))
+        if (js_slot_is(&first[i], key, len, e))
             return first + i;
     }
+}
+
+static inline const struct js_slot *js_find(const struct js_schema *s, const struct js_table *t,
+                                            const char *key, uint32_t len)
+{
+    return t->count ? js_find_ends(s, t, key, len, js_ends(key, len)) : NULL;
 }
 
 #endif

@@ -79,6 +79,9 @@ static pb_err find_or_load(struct compiler *c, const char *uri, size_t len, uint
 {
     char *name;
     pb_err err;
+    err = js_work(c, c->s->resources.count);
+    if (err)
+        return err;
     *resource = find_resource(c->s, uri, len);
     if (*resource != NONE)
         return PB_OK;
@@ -332,6 +335,7 @@ static pb_err parse_source(struct compiler *c, char *text, size_t len, const cha
                     : pb_fail(c->why, PB_E_LIMIT, uri, "more than %d schema files", JS_LIMIT_DOCUMENTS);
     }
     source->text = text;
+    source->len = len;
     source->uri = strdup(uri);
     if (!source->uri)
         return PB_E_MEMORY;
@@ -449,6 +453,9 @@ static pb_err follow(struct compiler *c, uint32_t resource, const char *p, const
         if (len == NONE)
             return PB_E_NOT_FOUND;
         token[len] = '\0';
+        pb_err err = js_work(c, v->len);
+        if (err)
+            return err;
         v = step(v, token, len, &place);
         if (!v)
             return PB_E_NOT_FOUND;
@@ -480,6 +487,9 @@ static pb_err resolve_fragment(struct compiler *c, uint32_t resource, const char
         return follow(c, resource, fragment, fragment + strlen(fragment), place);
     const char *p = fragment;
     uint32_t len = pointer_token(&p, p + strlen(p), name, sizeof name);
+    pb_err err = js_work(c, c->s->anchors.count);
+    if (err)
+        return err;
     uint32_t anchor = len == NONE ? NONE : js_registry_anchor(c->s, resource, name, len);
     if (anchor == NONE)
         return PB_E_NOT_FOUND;
@@ -502,6 +512,8 @@ pb_err js_registry_resolve(struct compiler *c, uint32_t from, const struct js_va
         err = resolve_fragment(c, found, fragment, place);
     if (err == PB_E_NOT_FOUND)
         err = js_refuse(c, from, err, "the reference %.200s leads nowhere", uri);
+    else if (err && err != PB_E_MEMORY && !c->why->text[0])
+        err = js_refuse(c, from, err, "the reference %.200s leads to what may not be used", uri);
     free(uri);
     return err;
 }

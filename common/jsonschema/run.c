@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 bool js_limited(struct js_runner *r)
 {
@@ -133,11 +132,12 @@ uint32_t js_chars(const struct js_value *v)
     return n;
 }
 
-uint32_t js_dynamic_target(const struct js_runner *r, const struct js_op *op)
+uint32_t js_dynamic_target(struct js_runner *r, const struct js_op *op)
 {
     const struct js_anchor *a = &r->s->anchors.at[op->a];
     uint32_t target = op->b;
     for (const struct js_scope *scope = r->scope; scope; scope = scope->outer) {
+        r->fuel -= r->s->dynamics.count;
         for (uint32_t i = 0; i < r->s->dynamics.count; i++) {
             const struct js_dynamic *d = &r->s->dynamics.at[i];
             if (d->resource == scope->resource && d->len == a->len && memcmp(d->name, a->name, a->len) == 0)
@@ -235,8 +235,7 @@ struct js_runner *js_runner_new(void)
         return NULL;
     r->index = js_index_new();
     r->matcher = js_matcher_new();
-    if (getrandom(&r->seed, sizeof r->seed, 0) != (ssize_t)sizeof r->seed)
-        r->seed = (uint64_t)(uintptr_t)r;
+    js_random(&r->seed, sizeof r->seed);
     if (!r->index || !r->matcher) {
         js_runner_free(r);
         return NULL;

@@ -44,10 +44,15 @@ struct js_explainer {
     char *arena;
     size_t arena_len, arena_cap, max;
     bool more, broken;
+    bool counting; /* only how many errors there are */
+    uint32_t counted;
 };
+
+#define JS_HINTS 4096
 
 struct js_runner {
     const struct js_schema *s;
+    uint16_t hints[JS_HINTS]; /* of look_up() */
     struct js_index *index;
     struct js_document doc;
     struct js_matcher *matcher;
@@ -76,7 +81,7 @@ bool js_unique(struct js_runner *r, const struct js_value *v, uint32_t *first, u
 bool js_enum_has(struct js_runner *r, const struct js_enum *e, const struct js_value *v);
 bool js_contents_ok(struct js_runner *r, const struct js_str *str, const struct js_value *v);
 uint32_t js_chars(const struct js_value *v);
-uint32_t js_dynamic_target(const struct js_runner *r, const struct js_op *op);
+uint32_t js_dynamic_target(struct js_runner *r, const struct js_op *op);
 
 static inline void js_mark(struct js_runner *r, const struct js_marks *m, uint32_t i)
 {

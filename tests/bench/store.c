@@ -1,8 +1,10 @@
-/* How fast is the store? Appends JOBS jobs with payloads of 256 bytes, then finishes them, in commits of
- * GROUP; prints, of each, rows a second, and what does not depend on who else uses the disk: time of the
- * processor and bytes written for a row. The folder should lie on the disk that is asked about.
+/* How fast is the store? Appends JOBS jobs with payloads of 256 bytes, loads them in pages as a broker does
+ * that starts, finishes them, and purges them, in commits of GROUP. Prints, of each, rows a second, and what
+ * does not depend on who else uses the disk: time of the processor and bytes written for a row. The folder
+ * should lie on the disk that is asked about.
  *
- *   store FOLDER [JOBS [GROUP [TENANTS [INTEGRATIONS]]]]
+ *   make build/tests/bench/store
+ *   build/tests/bench/store FOLDER [JOBS [GROUP [TENANTS [INTEGRATIONS]]]]
  *
  * INTEGRATIONS 0: every job has a new one, as setups do; else they are taken from so many, in no order. */
 #include "common/store.h"

@@ -1,6 +1,8 @@
-/* patchbay-sandbox: a test double that answers as Stripe's and Slack's APIs do, on loopback. How it answers
- * is chosen by the key a request carries; see --help. It ends on SIGTERM or SIGINT, and when its parent dies.
+/* patchbay-sandbox: a test double that answers as Stripe's and Slack's APIs do, on loopback unless told
+ * otherwise. How it answers is chosen by the key a request carries; see --help. It ends on SIGTERM or SIGINT,
+ * and when its parent dies.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -44,6 +46,11 @@ static bool read_port(const char *text, uint16_t *out)
         return false;
     *out = (uint16_t)n;
     return true;
+}
+
+static bool set_address(struct options *o, const char *text)
+{
+    return inet_pton(AF_INET, text, &o->server.address) == 1;
 }
 
 static bool set_https_port(struct options *o, const char *text)
@@ -91,6 +98,7 @@ static const struct flag {
     bool (*set)(struct options *o, const char *text);
     const char *does;
 } flags[] = {
+    {"listen", "ADDRESS", set_address, "IPv4 address to listen on (127.0.0.1)"},
     {"https-port", "N", set_https_port, "port for HTTPS; 0, the default, for any free one"},
     {"http-port", "N", set_http_port, "port for HTTP; 0, the default, for any free one"},
     {"ca-file", "FILE", set_ca_file, "write the certificate authority's certificate here (PEM)"},
@@ -103,10 +111,9 @@ enum { FLAG_COUNT = sizeof flags / sizeof flags[0] };
 
 static void print_help(void)
 {
-    printf(
-        "usage: patchbay-sandbox [options]\n"
-        "Answers on 127.0.0.1 as api.stripe.com (GET /v1/account) and slack.com (POST /api/auth.test) do.\n"
-        "Prints {\"https\":PORT,\"http\":PORT,\"caFile\":FILE} when it is ready.\n\n");
+    printf("usage: patchbay-sandbox [options]\n"
+           "Answers as api.stripe.com (GET /v1/account) and slack.com (POST /api/auth.test) do.\n"
+           "Prints {\"https\":PORT,\"http\":PORT,\"caFile\":FILE} when it is ready.\n\n");
     for (size_t i = 0; i < FLAG_COUNT; i++)
         printf("  --%s %s%*s%s\n", flags[i].name, flags[i].argument ? flags[i].argument : "",
                (int)(16 - strlen(flags[i].name) - (flags[i].argument ? strlen(flags[i].argument) : 0)), "",
@@ -205,7 +212,9 @@ static int serve(const struct options *o, const struct cert *cert, const sigset_
 int main(int argc, char **argv)
 {
     pid_t parent = getppid();
-    struct options o = {.names = {"api.stripe.com", "slack.com", "localhost"}, .name_count = 3};
+    struct options o = {.server.address.s_addr = htonl(INADDR_LOOPBACK),
+                        .names = {"api.stripe.com", "slack.com", "localhost"},
+                        .name_count = 3};
     struct cert cert = {0};
     sigset_t ends;
     const char *error;

@@ -235,8 +235,7 @@ static unsigned connection_limit(void)
 static struct MHD_Daemon *listen_on(struct server *s, uint16_t port, const struct cert *cert)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (cert ? MHD_USE_TLS : 0u);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = s->config.address};
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_KEY, 0, cert ? cert->leaf_key_pem : NULL},
         {MHD_OPTION_HTTPS_MEM_CERT, 0, cert ? cert->leaf_pem : NULL},

@@ -1,8 +1,10 @@
-/* The sandbox's two listeners, one with TLS and one without, over the same answers. Both serve on loopback
- * only, on libmicrohttpd's own epoll threads; nothing here blocks them. */
+/* The sandbox's two listeners, one with TLS and one without, over the same answers. Both serve on one
+ * address, loopback's unless told otherwise, on libmicrohttpd's own epoll threads; nothing here blocks them.
+ */
 #ifndef SANDBOX_SERVER_H
 #define SANDBOX_SERVER_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,6 +13,7 @@
 struct server;
 
 struct server_config {
+    struct in_addr address;         /* where both listen */
     uint16_t https_port, http_port; /* 0: any free one */
     uint64_t latency_ms;            /* added to every answer of a provider */
 };

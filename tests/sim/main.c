@@ -2,77 +2,17 @@
  * promise, and says which seed shows it again. */
 #include "tests/sim/world.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS      3000
+#define STEPS      1200
 #define CALM_STEPS 20000 /* within which everything must end once nothing fails any more */
-
-uint64_t chance(struct world *w, uint64_t n)
-{
-    uint64_t z = (w->random += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % n;
-}
-
-bool one_in(struct world *w, uint64_t n)
-{
-    return chance(w, n) == 0;
-}
-
-static struct pb_id numbered(uint8_t kind, unsigned n)
-{
-    struct pb_id id = {{0}};
-    id.bytes[0] = n ? kind : 0;
-    id.bytes[14] = (uint8_t)(n >> 8);
-    id.bytes[15] = (uint8_t)n;
-    return id;
-}
-
-struct pb_id job_id(unsigned job)
-{
-    return numbered(1, job);
-}
-
-struct pb_id doc_id(unsigned integration)
-{
-    return numbered(2, integration);
-}
-
-unsigned number_of(const struct pb_id *id)
-{
-    return (unsigned)id->bytes[14] << 8 | id->bytes[15];
-}
-
-void broken(struct world *w, const char *format, ...)
-{
-    va_list args;
-    if (w->failure[0])
-        return;
-    va_start(args, format);
-    vsnprintf(w->failure, sizeof w->failure, format, args);
-    va_end(args);
-}
-
-void tell(struct world *w, const char *format, ...)
-{
-    va_list args;
-    if (!w->verbose)
-        return;
-    printf("%8llu ms  ", (unsigned long long)w->now_ms);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    putchar('\n');
-}
 
 static void step(struct world *w)
 {
-    w->now_ms += chance(w, 20);
-    if (!w->calm && one_in(w, 2000))
+    w->now_ms += chance(w, 30);
+    if (!w->calm && one_in(w, 1000))
         w->now_ms += chance(w, 5 * LEASE_MS); /* nothing ran for a while */
     store_turn(w);
     broker_turn(w);
@@ -80,23 +20,39 @@ static void step(struct world *w)
         peers_turn(w);
 }
 
+static bool is_open(const struct sim_job *j)
+{
+    return j->stored.there && !j->stored.finished;
+}
+
 static bool all_ended(const struct world *w)
 {
-    for (unsigned i = 1; i <= JOBS; i++)
-        if (w->jobs[i].durable && !w->jobs[i].finished)
+    for (unsigned i = 1; i <= w->submitted; i++)
+        if (is_open(&w->jobs[i]))
             return false;
     return w->broker_up && board_live(w->board) == 0;
 }
 
+/* Jobs whose append was done and reported as failed wait in the store for the next start. */
+static bool only_orphans(const struct world *w)
+{
+    return w->broker_up && board_live(w->board) == 0 && store_is_idle(w);
+}
+
 static void run(struct world *w)
 {
+    clients_settle(w);
     broker_start(w);
     for (int i = 0; i < STEPS && !w->failure[0]; i++)
         step(w);
     w->calm = true;
     w->store_back_ms = 0;
-    for (int i = 0; i < CALM_STEPS && !w->failure[0] && !all_ended(w); i++)
+    clients_calm(w);
+    for (int i = 0; i < CALM_STEPS && !w->failure[0] && !all_ended(w); i++) {
         step(w);
+        if (!w->failure[0] && only_orphans(w) && !all_ended(w))
+            broker_crash(w);
+    }
     if (!w->failure[0])
         check_end(w);
 }
@@ -109,10 +65,11 @@ static struct world *world_new(uint64_t seed, bool verbose)
     w->seed = w->random = seed;
     w->verbose = verbose;
     w->now_ms = 1000;
+    w->capacity = 4 + (uint32_t)chance(w, CAPACITY - 3);
+    size_t staff = one_in(w, 3) ? 1 + chance(w, WORKERS) : WORKERS;
     for (size_t i = 0; i < WORKERS; i++) {
-        w->workers[i].alive = true;
-        w->workers[i].link.to_worker.items = calloc(MESSAGES, sizeof(struct message));
-        w->workers[i].link.to_broker.items = calloc(MESSAGES, sizeof(struct message));
+        w->workers[i].alive = i < staff;
+        w->workers[i].back_ms = UINT64_MAX; /* the others never come */
     }
     return w;
 }
@@ -120,10 +77,8 @@ static struct world *world_new(uint64_t seed, bool verbose)
 static void world_free(struct world *w)
 {
     board_free(w->board);
-    for (size_t i = 0; i < WORKERS; i++) {
-        free(w->workers[i].link.to_worker.items);
-        free(w->workers[i].link.to_broker.items);
-    }
+    store_free(w);
+    peers_free(w);
     free(w);
 }
 

@@ -227,6 +227,21 @@ static pb_err ignore_integration(void *arg, const struct integration *in)
     return PB_OK;
 }
 
+static pb_err ignore_batch(void *arg, const struct store_batch *batch)
+{
+    (void)arg;
+    (void)batch;
+    return PB_OK;
+}
+
+static pb_err ignore_count(void *arg, const char *type, uint64_t count)
+{
+    (void)arg;
+    (void)type;
+    (void)count;
+    return PB_OK;
+}
+
 static pb_err ignore_token(void *arg, const struct store_token *token)
 {
     (void)arg;
@@ -273,7 +288,7 @@ static void lists_of_integrations_and_tokens_use_an_index(void **state)
         {{0}, "_id_"},
         {{.text = "x", .status = STATUS_ERROR}, "_id_"},
         {{.tenant = "a"}, "tenant"},
-        {{.tenant = "a", .type = "t", .text = "x"}, "tenant"},
+        {{.tenant = "a", .type = "t", .text = "x"}, "tenant_type"},
         {{.type = "t", .health = HEALTH_OK}, "type"},
     };
     struct scene *s = *state;
@@ -283,6 +298,18 @@ static void lists_of_integrations_and_tokens_use_an_index(void **state)
                                                  ignore_integration, NULL, &why),
                          PB_OK);
         expect_index_named(s, lists[i / 2].index);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const names[] = {"_id_", "state", "tenant"};
+        assert_int_equal(store_list_batches(s->store, i == 2 ? "a" : NULL, i == 1 ? BATCH_PAUSED : 0,
+                                            &places[0], 10, ignore_batch, NULL, &why),
+                         PB_OK);
+        expect_index_named(s, names[i]);
+    }
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        assert_int_equal(store_count_integrations(s->store, &lists[i].filter, ignore_count, NULL, &why),
+                         PB_OK);
+        expect_index_named(s, lists[i].index);
     }
     assert_int_equal(store_list_tokens(s->store, ignore_token, NULL, &why), PB_OK);
     expect_index_named(s, "created");

@@ -1,5 +1,6 @@
 /* The contract on the embedded store, and what is its own: files, locks, versions. */
 #include "common/store.h"
+#include "tests/store/fault_vfs.h"
 #include "tests/store/suite.h"
 #include "tests/unit/scratch.h"
 
@@ -204,103 +205,142 @@ static void sqlite_files_are_private(void **state)
     store_close(s);
 }
 
-/* -- a disk that counts syncs and can be full: between SQLite and its usual file layer -- */
+/* -- a disk that counts syncs and fails -- */
 
-struct disk {
-    sqlite3_vfs layer, *usual;
-    sqlite3_io_methods wal, *usual_wal;
-    int syncs;
-    bool full, broken;
-};
+static struct fault_vfs disk;
 
-static struct disk disk;
-
-static int sync_wal(sqlite3_file *file, int flags)
+static int plug_in(void **state)
 {
-    disk.syncs++;
-    return disk.broken ? SQLITE_IOERR_FSYNC : disk.usual_wal->xSync(file, flags);
-}
-
-static int write_wal(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
-{
-    return disk.full ? SQLITE_FULL : disk.usual_wal->xWrite(file, bytes, len, at);
-}
-
-static int open_on_disk(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
-{
-    (void)vfs;
-    int rc = disk.usual->xOpen(disk.usual, name, file, flags, out);
-    if (rc != SQLITE_OK || !(flags & SQLITE_OPEN_WAL))
-        return rc;
-    disk.usual_wal = (sqlite3_io_methods *)(uintptr_t)file->pMethods;
-    disk.wal = *disk.usual_wal;
-    disk.wal.xSync = sync_wal;
-    disk.wal.xWrite = write_wal;
-    file->pMethods = &disk.wal;
-    return rc;
-}
-
-static struct store *open_on_counting_disk(void **state, const char *name)
-{
-    char url[SUITE_URL_BYTES];
-    disk = (struct disk){.usual = sqlite3_vfs_find(NULL)};
-    disk.layer = *disk.usual;
-    disk.layer.zName = "counting";
-    disk.layer.pNext = NULL;
-    disk.layer.xOpen = open_on_disk;
-    assert_int_equal(sqlite3_vfs_register(&disk.layer, 1), SQLITE_OK);
-    return opened(url_of(state, name, url), false);
+    (void)state;
+    fault_vfs_install(&disk);
+    return 0;
 }
 
 /* After such a test, passed or not: the others use the usual disk. */
 static int unplug(void **state)
 {
     (void)state;
-    return sqlite3_vfs_unregister(&disk.layer);
+    fault_vfs_remove(&disk);
+    return 0;
 }
 
 /* Killing a process proves nothing here, since the system keeps what was written: so the syncs are counted.
  */
 static void sqlite_syncs_every_commit(void **state)
 {
-    struct store *s = open_on_counting_disk(state, "synced.db");
+    char url[SUITE_URL_BYTES];
+    struct store *s = opened(url_of(state, "synced.db", url), false);
     for (int i = 0; i < 5; i++) {
-        disk.syncs = 0;
+        uint64_t before = disk.syncs;
         set_meta(s, "k", "v");
-        assert_true(disk.syncs >= 1);
+        assert_true(disk.syncs > before);
     }
     store_close(s);
 }
 
 static void sqlite_full_disk_undoes_the_commit_and_says_what_to_do(void **state)
 {
-    struct store *s = open_on_counting_disk(state, "full.db");
+    char url[SUITE_URL_BYTES];
+    struct store *s = opened(url_of(state, "full.db", url), false);
     struct store_op op = {.kind = STORE_SET_META, .meta_key = "k", .meta_value = "new"}, *ops[] = {&op};
     struct pb_why why = {0};
     uint32_t epoch = 42;
     set_meta(s, "k", "old");
-    disk.full = true;
+    disk.write_error = SQLITE_FULL;
     assert_int_equal(store_commit(s, ops, 1, &why), PB_E_STORE);
     assert_non_null(strstr(why.text, "free some space on its disk"));
     assert_int_equal(store_next_epoch(s, &epoch, &why), PB_E_STORE);
     assert_int_equal(epoch, 42);
     expect_meta(s, "k", "old"); /* reads go on */
-    disk.full = false;
+    disk.write_error = 0;
     assert_int_equal(store_commit(s, ops, 1, &why), PB_OK); /* and so do writes, when there is room */
     expect_meta(s, "k", "new");
     store_close(s);
 }
 
-static void sqlite_failed_sync_fails_the_commit(void **state)
+static void sqlite_failed_write_and_sync_fail_the_commit(void **state)
 {
-    struct store *s = open_on_counting_disk(state, "broken.db");
+    char url[SUITE_URL_BYTES];
+    struct store *s = opened(url_of(state, "broken.db", url), false);
     struct store_op op = {.kind = STORE_SET_META, .meta_key = "k", .meta_value = "new"}, *ops[] = {&op};
-    struct pb_why why = {0};
-    set_meta(s, "k", "old");
-    disk.broken = true;
-    assert_int_equal(store_commit(s, ops, 1, &why), PB_E_STORE);
-    disk.broken = false;
+    for (int sync = 0; sync < 2; sync++) {
+        struct pb_why why = {0};
+        set_meta(s, "k", "old");
+        *(sync ? &disk.sync_error : &disk.write_error) = sync ? SQLITE_IOERR_FSYNC : SQLITE_IOERR_WRITE;
+        for (int again = 0; again < 3; again++) {
+            assert_int_equal(store_commit(s, ops, 1, &why), PB_E_STORE);
+            assert_non_null(strstr(why.text, "is its disk full, or failing?"));
+            expect_meta(s, "k", "old");
+        }
+        disk.write_error = disk.sync_error = 0;
+        assert_int_equal(store_commit(s, ops, 1, &why), PB_OK);
+        expect_meta(s, "k", "new");
+    }
     store_close(s);
+}
+
+/* What an operation is told holds only when its commit does. */
+static void sqlite_failed_commit_takes_back_what_it_said(void **state)
+{
+    char url[SUITE_URL_BYTES];
+    static uint8_t payload[] = "payload";
+    struct store *s = opened(url_of(state, "back.db", url), false);
+    struct store_op append = {.kind = STORE_APPEND_JOB,
+                              .job = {.id = {{1}},
+                                      .state = JOB_WAITING,
+                                      .tenant = "acme",
+                                      .payload = payload,
+                                      .payload_len = sizeof payload}};
+    struct store_op die = {.kind = STORE_FINISH_JOB, .job = {.id = {{1}}, .state = JOB_DEAD}};
+    struct store_op old = append, end = {.kind = STORE_FINISH_JOB, .job = {.id = {{2}}, .state = JOB_DONE}};
+    old.job.id.bytes[0] = 2;
+    struct store_op *first[] = {&append, &die, &old, &end};
+    struct store_op revive = {.kind = STORE_REVIVE_JOB, .job = {.id = {{1}}, .not_before_ms = 5}};
+    struct store_op purge = {.kind = STORE_PURGE_JOBS}, epoch = {.kind = STORE_RAISE_EPOCH}, known = append;
+    struct store_op *second[] = {&known, &revive, &purge, &epoch};
+    struct pb_why why = {0};
+    assert_int_equal(store_commit(s, first, 4, &why), PB_OK);
+    disk.sync_error = SQLITE_IOERR_FSYNC;
+    assert_int_equal(store_commit(s, second, 4, &why), PB_E_STORE);
+    assert_true(id_is_nil(&known.existing_job));
+    assert_null(revive.job.payload);
+    assert_int_equal(revive.job.not_before_ms, 5);
+    assert_int_equal(purge.purge.removed, 0);
+    assert_int_equal(epoch.epoch, 0);
+    disk.sync_error = 0;
+    assert_int_equal(store_commit(s, second, 4, &why), PB_OK); /* as they are */
+    assert_int_equal(known.outcome, PB_E_EXISTS);
+    assert_int_equal(revive.outcome, PB_OK);
+    assert_int_equal(revive.job.payload_len, sizeof payload);
+    assert_int_equal(purge.purge.removed, 1);
+    assert_int_equal(epoch.epoch, 1);
+    job_fini(&revive.job);
+    store_close(s);
+}
+
+/* Wherever the space ends while the tables are made: it says so, and opens when there is room. */
+static void sqlite_open_on_a_full_disk_says_so_and_opens_later(void **state)
+{
+    char url[SUITE_URL_BYTES], name[32];
+    bool opens = false;
+    for (int n = 0; !opens; n++) {
+        struct store *s = NULL;
+        struct pb_why why = {0};
+        snprintf(name, sizeof name, "small%d.db", n);
+        disk.write_error = SQLITE_FULL;
+        disk.write_error_after = n * 4096;
+        pb_err err = store_open(url_of(state, name, url), false, &s, &why);
+        disk.write_error = 0;
+        opens = err == PB_OK;
+        if (!opens) {
+            assert_int_equal(err, PB_E_STORE);
+            assert_non_null(strstr(why.text, "free some space on its disk"));
+            s = opened(url, false);
+        }
+        set_meta(s, "k", "v");
+        store_close(s);
+        assert_true(n < 100);
+    }
 }
 
 static void copy_file(void **state, const char *from, const char *to)
@@ -374,6 +414,25 @@ static void sqlite_damage_is_an_error_that_says_what_to_do(void **state)
     assert_string_equal(why.at, path);
     assert_non_null(strstr(why.text, "restore it from a backup"));
     assert_null(value);
+}
+
+static void sqlite_epoch_ends_where_fences_would(void **state)
+{
+    char url[SUITE_URL_BYTES];
+    struct store_op op = {.kind = STORE_RAISE_EPOCH}, *ops[] = {&op};
+    struct pb_why why = {0};
+    uint32_t epoch = 42;
+    store_close(opened(url_of(state, "epoch.db", url), false));
+    tamper(state, "epoch.db", "INSERT INTO meta VALUES ('epoch', '2147483646')");
+    struct store *s = opened(url, false);
+    assert_int_equal(store_next_epoch(s, &epoch, &why), PB_OK);
+    assert_int_equal(epoch, INT32_MAX);
+    assert_int_equal(store_next_epoch(s, &epoch, &why), PB_E_LIMIT);
+    assert_int_equal(store_commit(s, ops, 1, &why), PB_OK);
+    assert_int_equal(op.outcome, PB_E_LIMIT);
+    assert_int_equal(op.epoch, 0);
+    expect_meta(s, "epoch", "2147483647");
+    store_close(s);
 }
 
 /* -- tombstones are kept for seven days -- */
@@ -453,7 +512,7 @@ int main(void)
 {
     struct place p = {0};
 #define OWN(test)           cmocka_unit_test_prestate(test, &p)
-#define OWN_ON_A_DISK(test) cmocka_unit_test_prestate_setup_teardown(test, NULL, unplug, &p)
+#define OWN_ON_A_DISK(test) cmocka_unit_test_prestate_setup_teardown(test, plug_in, unplug, &p)
     const struct CMUnitTest own[] = {
         OWN(sqlite_open_says_what_is_wrong_with_the_place),
         OWN(sqlite_open_refuses_urls_it_does_not_know),
@@ -465,10 +524,13 @@ int main(void)
         OWN(sqlite_files_are_private),
         OWN_ON_A_DISK(sqlite_syncs_every_commit),
         OWN_ON_A_DISK(sqlite_full_disk_undoes_the_commit_and_says_what_to_do),
-        OWN_ON_A_DISK(sqlite_failed_sync_fails_the_commit),
+        OWN_ON_A_DISK(sqlite_failed_write_and_sync_fail_the_commit),
+        OWN_ON_A_DISK(sqlite_failed_commit_takes_back_what_it_said),
+        OWN_ON_A_DISK(sqlite_open_on_a_full_disk_says_so_and_opens_later),
         OWN(sqlite_data_survives_a_writer_that_was_never_closed),
         OWN(sqlite_checkpoints_when_it_is_closed),
         OWN(sqlite_damage_is_an_error_that_says_what_to_do),
+        OWN(sqlite_epoch_ends_where_fences_would),
         OWN(sqlite_tombstones_are_purged_after_seven_days),
         OWN(sqlite_finished_jobs_leave_no_payload_behind),
     };

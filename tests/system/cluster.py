@@ -3,13 +3,16 @@
 Everything listens on loopback, lives in a folder of its own, and ends with the test, whatever happened in it."""
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -155,6 +158,32 @@ class Api:
         """A job's record once it has finished."""
         return until(f"job {id} has finished", lambda: (j := self.job(id))["state"] != "waiting" and j)
 
+    def submit(self, kind="ping", wait=None, headers=None, **members):
+        return self.call("POST", "/v1/jobs", {"kind": kind, **members}, wait=wait, headers=headers)
+
+    def submit_many(self, jobs):
+        raw = b"".join(json.dumps(job).encode() + b"\n" for job in jobs)
+        return self.call("POST", "/v1/jobs", raw=raw, headers={"Content-Type": "application/x-ndjson"})
+
+    def setup_job(self, name, key="sk_test_ok", **members):
+        credentials = {"apiKey": key}
+        return self.submit("setup", type="stripe", name=name, credentials=credentials, **members)
+
+    def cancel(self, id):
+        return self.call("POST", f"/v1/jobs/{id}:cancel")
+
+    def retry(self, id, wait=None):
+        return self.call("POST", f"/v1/jobs/{id}:retry", wait=wait)
+
+    def jobs(self, query=""):
+        return self.get(f"/v1/jobs?limit=500{query}").json["items"]
+
+    def queue(self):
+        return self.get("/v1/queue").json
+
+    def in_phase(self, id, phase):
+        return until(f"job {id} is {phase}", lambda: (j := self.job(id)).get("phase") == phase and j)
+
     def workers(self):
         return {w["name"]: w for w in self.get("/v1/workers").json["items"]}
 
@@ -201,10 +230,10 @@ class Cluster:
                 "--cluster-listen", self.listen, "--cluster-secret", self.secret, "--lease-ms", self.lease_ms,
                 *(["--store", self.store] if self.store else [])]
 
-    def start_broker(self, *more):
+    def start_broker(self, *more, program="patchbay-broker", env=None):
         log = self.folder / "broker.log"
         before = log.read_text().count('"ready"') if log.exists() else 0
-        self.broker = self.keep(Process(log, BUILD / "patchbay-broker", *self.broker_options(), *more))
+        self.broker = self.keep(Process(log, BUILD / program, *self.broker_options(), *more, env=env or clean_env()))
         until("the broker is ready", lambda: self.ready_lines() > before or self.broker.popen.poll() is not None)
         assert self.broker.popen.poll() is None, self.broker.log()
         line = [json.loads(line) for line in self.broker.log().splitlines() if '"ready"' in line][-1]
@@ -237,8 +266,33 @@ class Cluster:
     def token(self):
         return (self.data / "admin.token").read_text().strip()
 
-    def api(self):
-        return Api(self.port, self.token())
+    def api(self, token=None):
+        return Api(self.port, token or self.token())
+
+    def new_token(self, tenant, role="admin"):
+        """Of a tenant; made in the store, which the broker reads when it starts: it must not run."""
+        assert self.broker.popen.poll() is not None
+        token = "pb_" + secrets.token_urlsafe(32)
+        with contextlib.closing(sqlite3.connect(self.data / "patchbay.db")) as db, db:
+            db.execute("INSERT INTO tokens (hash, tenant, role, name, created_at) VALUES (?, ?, ?, 'test', 0)",
+                       (hashlib.blake2b(token.encode(), digest_size=32).digest(), tenant, role))
+        return token
+
+    def without_worker(self, name="w1"):
+        self.workers.pop(name).stop()
+        until(f"{name} has left", lambda: name not in self.api().workers())
+        return self
+
+    def package(self, type="stripe", change=lambda manifest: None):
+        """A folder of packages of the cluster's own, in which one is changed; for what starts from now on."""
+        own = self.folder / "packages"
+        if not own.exists():
+            shutil.copytree(self.manifests, own)
+        manifest = json.loads((own / type / "manifest.json").read_text())
+        change(manifest)
+        (own / type / "manifest.json").write_text(json.dumps(manifest))
+        self.manifests = own
+        return self
 
     def stop(self):
         for process in reversed(self.processes):

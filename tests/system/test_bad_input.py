@@ -103,6 +103,18 @@ def test_an_oversized_body_is_refused_with_the_limit(shared):
     assert shared.api().get("/v1/types").status == 200
 
 
+def test_many_jobs_may_take_more_room_than_one_request_does(shared):
+    jobs = [{"kind": "ping", "payload": "x" * 60000} for _ in range(40)]  # 2.4 MiB
+    assert shared.api().call("POST", "/v1/jobs", jobs).status == 202
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {shared.token()}\r\n" \
+           f"Content-Type: application/json\r\nContent-Length: {16 * 1024 * 1024 + 1}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
+        connection.sendall(head.encode())
+        connection.settimeout(10)
+        text = connection.recv(65536).decode()
+    assert text.startswith("HTTP/1.1 413 ") and "16777216" in text
+
+
 def test_an_oversized_credential_is_refused(shared):
     problem = refused(shared, {"type": "stripe", "name": "x", "credentials": {"apiKey": "sk_test_" + "a" * 20000}})
     assert fault(problem, "/credentials/apiKey")

@@ -152,9 +152,10 @@ def test_wrong_usage_names_what_is_right(patchbay, args, hint):
 
 def test_every_command_has_help(patchbay):
     code, out, _ = patchbay("--help")
-    commands = re.findall(r"^  ([a-z]+(?: init)?)\s", out.split("Commands:")[1].split("Options")[0], re.M)
-    assert code == DONE and set(commands) >= {"up", "types", "setup", "list", "show", "rm", "validate", "revalidate",
-                                              "workers", "keys init"}
+    found = re.findall(r"^  ([a-z]+(?: \[?[a-z]+\]?)?)\s", out.split("Commands:")[1].split("Options")[0], re.M)
+    commands = [c.translate(str.maketrans("", "", "[]")) for c in found]
+    assert code == DONE and set(commands) >= {"up", "types", "test", "setup", "list", "show", "rm", "validate", "revalidate",
+                                              "jobs list", "jobs submit", "queue show", "workers list", "keys init"}
     for command in commands:
         code, out, _ = patchbay(*command.split(), "--help")
         assert code == DONE and out.startswith(f"usage: patchbay {command}")
@@ -182,6 +183,102 @@ def test_keys_init_makes_a_keyring_once(patchbay, folder):
     assert path.stat().st_mode & 0o777 == 0o600 and re.search(r"^key \S+ [0-9a-f]{64}$", first, re.M)
     code, _, err = patchbay("keys", "init", "--keyring", str(path))
     assert code == NO and str(path) in err and path.read_text() == first
+
+
+# -- the queue --
+
+
+def test_jobs_are_submitted_from_a_file_and_refusals_name_the_line(patchbay, folder):
+    path = folder / "jobs.ndjson"
+    path.write_text("".join(json.dumps({"kind": "ping", "payload": f"{n}"}) + "\n" for n in range(12000)) +
+                    '{"kind": "pin"}\n\n{"kind": "ping"\n')
+    code, out, err = patchbay("jobs", "submit", str(path))
+    assert code == NO and "12000 accepted, 2 refused" in out, out + err
+    assert re.search(r"^12001 +invalid_request .*did you mean ping\?", out, re.M)
+    assert re.search(r"^12003 +invalid_json ", out, re.M)
+    assert "12002 of 12002 submitted" in err
+    code, out, _ = patchbay("jobs", "submit", "-", "--json", stdin='{"kind": "ping"}')
+    assert code == DONE and json.loads(out) == {"accepted": 1, "refused": 0, "refusals": []}
+    code, _, err = patchbay("jobs", "submit", str(folder / "none"))
+    assert code == USAGE and "none" in err
+
+
+def test_a_file_longer_than_there_is_room_for_gets_through(make_cluster):
+    cluster = make_cluster()
+    cluster.start_broker("--tenant-jobs", "500")
+    cluster.start_worker("w1")
+    jobs = "".join('{"kind": "ping"}\n' for _ in range(3000))
+    code, out, err = Patchbay(cluster)("jobs", "submit", "-", stdin=jobs)
+    assert code == DONE and "3000 accepted, 0 refused" in out, out + err
+    until("all are done", lambda: cluster.api().queue()["live"] == 0)
+    cluster.without_worker()
+    code, out, _ = Patchbay(cluster)("jobs", "submit", "-", "--wait", "1", stdin=jobs)
+    assert code == NO and "500 accepted, 2500 refused" in out and "tenant_busy" in out
+
+
+def test_jobs_are_listed_shown_cancelled_and_sent_again(make_cluster):
+    cluster = make_cluster()
+    cluster.start_broker()
+    patchbay, api = Patchbay(cluster), cluster.api()
+    assert "no jobs" in patchbay("jobs")[1]
+    late, waits = api.submit("ping", deadlineSeconds=1).json["id"], api.submit("ping", delaySeconds=600).json["id"]
+    api.finished(late)
+    code, out, _ = patchbay("jobs", "--state", "dead")
+    assert code == DONE and late in out and "deadline_exceeded" in out and waits not in out
+    assert [j["id"] for j in json.loads(patchbay("jobs", "list", "--json")[1])["items"]] == [waits, late]
+    assert "the newest 1" in patchbay("jobs", "--limit", "1")[1]
+    code, out, _ = patchbay("jobs", "show", waits)
+    assert code == DONE and "waiting (delayed: it waits for its time)" in out
+    code, out, _ = patchbay("jobs", "cancel", waits)
+    assert code == DONE and "ok  cancelled" in out
+    code, _, err = patchbay("jobs", "cancel", waits)
+    assert code == NO and "job_ended" in err
+    code, _, err = patchbay("jobs", "retry", waits)
+    assert code == NO and "not_dead" in err
+    assert patchbay("jobs", "retry", late)[0] == DONE and api.job(late)["state"] == "waiting"
+    code, out, _ = patchbay("jobs", "retry", "--all", "--kind", "ping", "--rate", "100")
+    assert code == DONE and "100 a second" in out
+    for args in (("jobs", "retry"), ("jobs", "retry", late, "--all"), ("jobs", "retry", late, "--kind", "ping"),
+                 ("jobs", "cancel", "x"), ("jobs", "show"), ("jobs", "frobnicate"), ("jobs", "lst")):
+        assert patchbay(*args)[0] == USAGE, args
+
+
+def test_the_queue_is_shown_paused_and_resumed(make_cluster):
+    cluster = make_cluster()
+    cluster.start_broker()
+    patchbay = Patchbay(cluster)
+    code, out, _ = patchbay("queue", "pause", "--type", "stripe")
+    assert code == DONE and "type stripe is paused" in out
+    cluster.api().submit("ping")
+    code, out, _ = patchbay("queue")
+    assert code == DONE and "1 live: 1 ready" in out and "paused    type stripe" in out and "start one" in out
+    assert json.loads(patchbay("queue", "show", "--json")[1])["live"] == 1
+    code, out, _ = patchbay("queue", "resume", "--type", "stripe")
+    assert code == DONE and "goes on" in out and "paused" not in patchbay("queue")[1]
+    for args in ((), ("--type", "a", "--kind", "ping")):
+        code, _, err = patchbay("queue", "pause", *args)
+        assert code == USAGE and "one of --tenant, --type" in err
+
+
+def test_a_worker_is_drained_by_its_name(pair):
+    patchbay = Patchbay(pair)
+    code, out, _ = patchbay("workers", "drain", "w1")
+    assert code == DONE and "w1" in out and pair.workers["w1"].wait() == 0
+    code, out, _ = patchbay("workers")
+    assert code == DONE and "w2" in out and "w1" not in out
+    code, _, err = patchbay("workers", "drain", "w1")
+    assert code == NO and "no worker \"w1\"" in err
+
+
+def test_credentials_are_tried_without_being_kept(patchbay):
+    before = len(json.loads(patchbay("list", "--json")[1])["items"])
+    code, out, _ = patchbay("test", "stripe", "--credentials", "-", stdin='{"apiKey": "sk_test_ok_try"}')
+    assert code == DONE and re.match(r"ok  connected to acct_", out)
+    code, out, _ = patchbay("test", "stripe", "--credentials", "-", stdin='{"apiKey": "sk_test_bad_try"}')
+    assert code == NO and "invalid_credentials" in out
+    assert len(json.loads(patchbay("list", "--json")[1])["items"]) == before
+    code, _, err = patchbay("test", "stripe")
+    assert code == USAGE and "--credentials" in err
 
 
 # -- patchbay up --

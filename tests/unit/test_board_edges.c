@@ -156,6 +156,70 @@ static void board_reclaims_what_was_sent_after_one_that_never_left(void **state)
     assert_int_equal(board_running_of(t->board, 1), 0);
 }
 
+static void board_lets_go_of_loaded_jobs_some_at_a_time(void **state)
+{
+    struct bench *t = *state;
+    for (unsigned i = 1; i <= 9000; i++)
+        load(t, i, 0, &plain);
+    struct board_counts c;
+    size_t before = 9000;
+    t->now_ms += 1000;
+    for (int turns = 0; before; turns++) { /* a million must not stop the loop */
+        assert_true(board_due_ms(t->board) <= t->now_ms && turns < 10);
+        tick(t, 0);
+        board_count(t->board, &c);
+        assert_true(before - c.held <= 5000);
+        before = c.held;
+    }
+}
+
+static void board_says_why_it_ended_a_job(void **state)
+{
+    struct bench *t = *state;
+    accept(t, 1, 0);
+    cancel(t, 1);
+    committed(t, 1, OUTCOME_CANCELLED, PB_OK);
+    assert_int_equal(only(t, BOARD_FINISH).reason, REASON_CANCELLED);
+    accept(t, 2, 0);
+    join(t, 1);
+    beat(t, 1, 0, 1, 0, 0);
+    outcome(t, 1, 2, only(t, BOARD_DISPATCH).fence, OUTCOME_DONE);
+    cancel(t, 2);
+    committed(t, 2, OUTCOME_DONE, PB_OK);
+    assert_int_equal(only(t, BOARD_FINISH).reason, REASON_NONE);
+}
+
+static void board_charges_no_tokens_for_what_a_worker_lists(void **state)
+{
+    (void)state;
+    static struct bench t;
+    const struct board_limit slow = {.interval_us = 1000000, .burst = 3};
+    bench_open_with(&t, KEY_TENANT, &slow);
+    uint64_t fence = run_one(&t, 1, 1);
+    for (int i = 0; i < 10; i++)
+        held(&t, 1, 1, fence); /* after each list that was asked for */
+    beat(&t, 1, 1, 10, 1, fence);
+    accept(&t, 2, 0);
+    assert_int_equal(count_of(&t, BOARD_DISPATCH), 1);
+    board_free(t.board);
+}
+
+static void board_holds_a_loaded_job_no_longer_because_others_are_loaded(void **state)
+{
+    struct bench *t = *state;
+    join(t, 1);
+    beat(t, 1, 0, 100, 0, 0);
+    load(t, 1, 0, &plain);
+    size_t dispatched = 0;
+    for (unsigned i = 2; i <= 12 && !dispatched; i++) { /* dead letters that are sent again, one by one */
+        tick(t, 200);
+        dispatched += count_of(t, BOARD_DISPATCH);
+        load(t, i, 0, &plain);
+        dispatched += count_of(t, BOARD_DISPATCH);
+    }
+    assert_true(dispatched);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +232,10 @@ int main(void)
         T(board_ends_a_cancelled_job_that_is_handed_back_for_later),
         T(board_spreads_what_is_handed_back_for_the_same_time),
         T(board_reclaims_what_was_sent_after_one_that_never_left),
+        T(board_lets_go_of_loaded_jobs_some_at_a_time),
+        T(board_says_why_it_ended_a_job),
+        T(board_charges_no_tokens_for_what_a_worker_lists),
+        T(board_holds_a_loaded_job_no_longer_because_others_are_loaded),
     };
     return cmocka_run_group_tests_name("board_edges", tests, NULL, NULL);
 }

@@ -91,6 +91,18 @@ static void args_knows_commands_of_two_words(void **state)
     assert_string_equal(p.settings.keyring, "k");
 }
 
+static void args_takes_a_group_s_first_word_for_its_usual_command(void **state)
+{
+    (void)state;
+    assert_string_equal(PARSE("jobs").command->name, "jobs list");
+    assert_int_equal(PARSE("jobs").settings.limit, 50);
+    assert_string_equal(PARSE("jobs", "--state", "dead").settings.state, "dead");
+    assert_string_equal(PARSE("jobs", "list", "--json").command->name, "jobs list");
+    assert_string_equal(PARSE("queue").command->name, "queue show");
+    assert_string_equal(PARSE("workers", "drain", "w1").settings.operands[0], "w1");
+    assert_string_equal(PARSE("jobs", "retry", "--all").command->name, "jobs retry");
+}
+
 static void args_collects_what_may_be_repeated(void **state)
 {
     (void)state;
@@ -129,6 +141,12 @@ static void args_says_what_would_be_right_when_something_is_wrong(void **state)
         {{"revalidate", "--parallel=5x"}, "it is \"5x\""},
         {{"list", "--token", "pb_x"}, "PATCHBAY_TOKEN"},
         {{"keys"}, "patchbay keys init"},
+        {{"keys", "--json"}, "patchbay keys init"},
+        {{"jobs", "lst"}, "did you mean patchbay jobs list?"},
+        {{"jobs", "frobnicate"}, "patchbay jobs list, patchbay jobs show"},
+        {{"queue", "pasue"}, "did you mean patchbay queue pause?"},
+        {{"jobs", "show"}, "jobs show needs ID"},
+        {{"jobs", "--limit", "0"}, "a number from 1"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct parsed p = parse(cases[i].words);
@@ -159,8 +177,14 @@ static void args_help_names_every_command_and_option(void **state)
     (void)state;
     buf_init(&b, 64 * 1024);
     args_help(&client_tables, NULL, &b);
-    for (size_t i = 0; i < client_tables.command_count; i++)
-        assert_non_null(strstr(buf_peek(&b), client_tables.commands[i]->name));
+    for (size_t i = 0; i < client_tables.command_count; i++) {
+        const struct command *c = client_tables.commands[i];
+        char name[64];
+        int first = (int)strcspn(c->name, " ");
+        snprintf(name, sizeof name, c->is_usual ? "  %.*s [%s]" : "  %.*s%s", first, c->name,
+                 c->name + first + c->is_usual);
+        assert_non_null(strstr(buf_peek(&b), name));
+    }
     for (size_t i = 0; i < client_tables.command_count; i++) {
         const struct command *c = client_tables.commands[i];
         buf_reset(&b);
@@ -696,6 +720,7 @@ int main(void)
         cmocka_unit_test(args_fills_in_the_defaults_of_the_command),
         cmocka_unit_test(args_takes_what_follows_two_dashes_as_it_is),
         cmocka_unit_test(args_knows_commands_of_two_words),
+        cmocka_unit_test(args_takes_a_group_s_first_word_for_its_usual_command),
         cmocka_unit_test(args_collects_what_may_be_repeated),
         cmocka_unit_test(args_asks_for_help_without_what_is_needed_otherwise),
         cmocka_unit_test(args_says_what_would_be_right_when_something_is_wrong),

@@ -4,10 +4,12 @@
 #include "broker/http/problem.h"
 #include "broker/http/routes.h"
 #include "broker/http/setup.h"
+#include "broker/spec.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <ctype.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -46,6 +48,14 @@ static void route_is_found_by_method_and_path(void **state)
     m = match("DELETE", "/v1/integrations/int_1", &t);
     assert_ptr_equal(m.route->handler, integrations_delete);
     http_target_fini(&t);
+    m = match("POST", "/v1/jobs/job_1:cancel?x", &t);
+    assert_ptr_equal(m.route->handler, jobs_cancel);
+    assert_string_equal(m.args[0], "job_1");
+    http_target_fini(&t);
+    m = match("GET", "/v1/jobs/a%3Ab", &t);
+    assert_ptr_equal(m.route->handler, jobs_get);
+    assert_string_equal(m.args[0], "a:b");
+    http_target_fini(&t);
 }
 
 static void route_tells_the_methods_when_another_is_asked(void **state)
@@ -64,6 +74,15 @@ static void route_tells_the_methods_when_another_is_asked(void **state)
         {"GET", "/v1%2Ftypes", ""},
         {"GET", "/v1/types/stripe/events", ""},
         {"GET", "/healthz/", ""},
+        {"GET", "/v1/jobs/x:cancel", "POST"},
+        {"DELETE", "/v1/jobs/x", "GET, HEAD"},
+        {"POST", "/v1/jobs/x%3Acancel", "GET, HEAD"},
+        {"POST", "/v1/jobs/x:cancle", ""},
+        {"GET", "/v1/jobs/x:", ""},
+        {"POST", "/v1/jobs/x:retry/y", ""},
+        {"POST", "/v1:jobs/x", ""},
+        {"GET", "/v1/jobs:retry", "POST"},
+        {"PUT", "/v1/integrations:test", "POST"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -107,9 +126,10 @@ static void every_route_is_in_the_description_and_nothing_else(void **state)
         const char *method = routes_at(i)->method;
         snprintf(line, sizeof line, "\n  %s:\n", routes_at(i)->pattern);
         const char *path = strstr(text, line), *end = path ? strstr(path + 1, "\n  /") : NULL;
-        const char *verb = strcmp(method, "GET") == 0      ? "\n    get:\n"
-                           : strcmp(method, "DELETE") == 0 ? "\n    delete:\n"
-                                                           : "\n    post:\n";
+        char verb[24];
+        size_t len = (size_t)snprintf(verb, sizeof verb, "\n    %s:\n", method);
+        for (size_t c = 0; c < len; c++)
+            verb[c] = (char)tolower((unsigned char)verb[c]);
         const char *at = path ? strstr(path, verb) : NULL;
         if (!at || (end && at > end))
             fail_msg("%s %s is not described", method, routes_at(i)->pattern);
@@ -147,7 +167,7 @@ static void problem_status_follows_the_error(void **state)
         pb_err err;
         int status;
     } cases[] = {
-        {PB_E_BUSY, 429},   {PB_E_STORE, 503},  {PB_E_CLOSED, 503},
+        {PB_E_BUSY, 429},   {PB_E_STORE, 503},  {PB_E_CLOSED, 503},    {PB_E_LIMIT, 429},
         {PB_E_MEMORY, 503}, {PB_E_DENIED, 500}, {PB_E_NOT_FOUND, 404},
     };
     (void)state;
@@ -193,6 +213,32 @@ static void failed_job_becomes_a_problem_by_its_code(void **state)
     }
 }
 
+static void host_of_a_job_is_the_packages_or_its_type(void **state)
+{
+    static const struct {
+        const char *base, *host;
+    } cases[] = {
+        {"https://API.Stripe.com/v1", "api.stripe.com"},
+        {"https://slack.com", "slack.com"},
+        {"http://[::1]", "x"},
+        {"https://{shop}.example.com", "x"},
+        {"https://example.com:8443/{a}", "example.com"},
+        {"{base}", "x"},
+        {"", "x"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct manifest m = {.json = json_pack("{s:{s:s}}", "http", "baseUrl", cases[i].base)};
+        struct job job = {.type = "x"};
+        spec_set_host(&job, &m);
+        assert_string_equal(job.host, cases[i].host);
+        json_decref(m.json);
+    }
+    struct job job = {.type = "x"};
+    spec_set_host(&job, NULL);
+    assert_string_equal(job.host, "x");
+}
+
 static void job_is_shown_with_every_member(void **state)
 {
     struct job job = {.kind = JOB_VALIDATE,
@@ -208,7 +254,7 @@ static void job_is_shown_with_every_member(void **state)
     assert_string_equal(json_string_value(json_object_get(json, "createdAt")), "1970-01-01T00:00:00.001Z");
     assert_true(json_is_null(json_object_get(json, "finishedAt")));
     assert_string_equal(json_string_value(json_object_get(json_object_get(json, "result"), "code")), "ok");
-    assert_int_equal(json_object_size(json), 9);
+    assert_int_equal(json_object_size(json), 14);
     json_decref(json);
 }
 
@@ -563,6 +609,7 @@ int main(void)
         cmocka_unit_test(problem_has_what_the_rfc_wants),
         cmocka_unit_test(problem_status_follows_the_error),
         cmocka_unit_test(failed_job_becomes_a_problem_by_its_code),
+        cmocka_unit_test(host_of_a_job_is_the_packages_or_its_type),
         cmocka_unit_test(job_is_shown_with_every_member),
         cmocka_unit_test(setup_is_read_when_all_is_well),
         cmocka_unit_test(setup_names_every_fault_at_its_place),

@@ -49,6 +49,21 @@ static void id_new_differs_within_one_millisecond(void **state)
     }
 }
 
+static void id_next_sorts_within_one_millisecond(void **state)
+{
+    struct id_series s = {0};
+    struct pb_id last, next;
+    (void)state;
+    id_next(&s, 1000, &last);
+    for (int i = 0; i < 20000; i++, last = next) {
+        id_next(&s, i < 10000 ? 1000 : 900, &next); /* a clock may be set back */
+        assert_true(memcmp(last.bytes, next.bytes, sizeof last.bytes) < 0);
+        assert_int_equal(next.bytes[6] >> 4, 7);
+    }
+    id_next(&s, 5000, &next);
+    assert_memory_equal(next.bytes, "\0\0\0\0\x13\x88\x70\0", 8);
+}
+
 static void id_text_and_parse_are_each_others_inverse(void **state)
 {
     struct pb_id id, back;
@@ -111,6 +126,7 @@ int main(void)
         cmocka_unit_test(id_new_is_a_uuid_of_version_7),
         cmocka_unit_test(id_new_sorts_by_time),
         cmocka_unit_test(id_new_differs_within_one_millisecond),
+        cmocka_unit_test(id_next_sorts_within_one_millisecond),
         cmocka_unit_test(id_text_and_parse_are_each_others_inverse),
         cmocka_unit_test(id_parse_refuses_what_is_not_exactly_an_id),
         cmocka_unit_test(id_is_nil_only_when_every_byte_is_zero),

@@ -33,7 +33,8 @@ static void job_is_durable_unless_it_tests(void **state)
 {
     (void)state;
     for (enum job_kind kind = JOB_SETUP; kind <= JOB_PING; kind++)
-        assert_int_equal(job_is_durable(kind), kind != JOB_TEST);
+        assert_int_equal(job_is_durable(&(struct job){.kind = kind}), kind != JOB_TEST);
+    assert_false(job_is_durable(&(struct job){.kind = JOB_VALIDATE, .ephemeral = true}));
 }
 
 static void job_fini_frees_and_zeroes(void **state)

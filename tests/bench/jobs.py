@@ -5,6 +5,7 @@ Prints a table: jobs a second with one submitter and two workers, the time from 
 while nothing else happens, and the broker's memory for jobs that wait."""
 
 import argparse
+import concurrent.futures
 import http.client
 import json
 import os
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -45,10 +47,17 @@ def waiting(client):
 
 
 def throughput(cluster, count):
-    client = Submitter(cluster)
+    """One submitter with two requests on the way, so that one is read while the other is committed."""
+    client, local = Submitter(cluster), threading.local()
+
+    def post(_):
+        if not hasattr(local, "submitter"):
+            local.submitter = Submitter(cluster)
+        local.submitter.post(LINE * CHUNK)
+
     began = time.monotonic()
-    for _ in range(count // CHUNK):
-        client.post(LINE * CHUNK)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(post, range(count // CHUNK)))
     submitted = time.monotonic()
     while waiting(client):
         time.sleep(0.02)
@@ -93,9 +102,11 @@ def sqlite_alone(folder, count, group):
 
 def in_cluster(workers, measure, *arguments):
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
-        cluster = Cluster(Path(folder), broker_more=["--tenant-jobs", "2000000"])
+        cluster = Cluster(Path(folder))
         try:
-            cluster.start(workers=workers)
+            cluster.start_broker("--tenant-jobs", "2000000")
+            for n in range(workers):
+                cluster.start_worker(f"w{n + 1}")
             return measure(cluster, *arguments)
         finally:
             cluster.stop()

@@ -1,0 +1,104 @@
+/* What the files of the batches share: the structs. Nobody else includes this.
+ *   batches.c       starting, orders, checkpoints, restarts
+ *   batch_window.c  one type of one batch: pages in, jobs out, the mark
+ *   batch_json.c    as the store keeps it, and as the API shows it */
+#ifndef PB_BATCH_H
+#define PB_BATCH_H
+
+#include "broker/batches.h"
+#include "common/limits.h"
+#include "common/result.h"
+
+#include <uthash.h>
+
+/* What came of an integration, for counting: a result's code, or one of these. */
+enum batch_count {
+    COUNT_DELETED = RESULT_LIMITED_CAPABILITY, /* since the batch began; that code is no result of a test */
+    COUNT_NOT_TESTED,                          /* its test never came to a result: the job was given up */
+    COUNTS
+};
+const char *batch_count_name(int count); /* NULL for a number that names nothing */
+
+struct batch_counts {
+    uint64_t done, by[COUNTS], broken, healthy; /* broken, healthy: since this batch found them so */
+};
+
+enum entry_state { ENTRY_NONE, ENTRY_IDLE, ENTRY_OUT, ENTRY_DONE };
+
+/* One integration in the window. */
+struct entry {
+    struct pb_id integration, job;
+    struct window *window;
+    enum entry_state state; /* IDLE: to be given to the board (again) */
+    uint8_t count, tries;
+    enum integration_status before, after;
+    char tenant[LIMIT_TENANT_CHARS + 1];
+    uint8_t *doc; /* packed, as it was read; NULL: read it when it is sent */
+    size_t doc_len;
+    UT_hash_handle hh; /* by job, while it is OUT */
+};
+
+struct page;
+
+/* One type of a batch. */
+struct window {
+    struct batch *batch;
+    char type[LIMIT_TYPE_CHARS + 1];
+    struct pb_id mark, next; /* all up to mark are done; what comes after next has not been read */
+    uint64_t total;          /* when the batch began */
+    struct entry *entries;   /* a ring; NULL while there is nothing in it */
+    size_t head, count, idle, out;
+    struct page *page; /* that is being read */
+    bool exhausted;    /* nothing is left to be read */
+};
+
+struct batch {
+    struct batches *all;
+    struct pb_id id, up_to; /* up_to: the last id that is part of it */
+    enum batch_state state;
+    bool cancelling; /* it ends when nothing of it is out any more */
+    struct batch_filter filter;
+    uint32_t per_second;
+    struct batch_counts counts; /* up to the marks */
+    struct window *windows;
+    size_t window_count;
+    int64_t created_at_ms, finished_at_ms;
+    uint64_t began_ms, began_done; /* since when, and from how many on, the speed is measured */
+    uint64_t fed_us;               /* until when the rate's allowance has been used */
+    bool dirty, saving;
+    uint64_t saved_ms;
+    struct order *orders; /* to be answered when the next checkpoint is durable */
+    struct batch *next;
+};
+
+struct batches {
+    struct broker *broker;
+    struct batch *list;
+    size_t count;
+    struct entry *by_job;
+};
+
+/* -- batch_window.c -- */
+
+void window_feed(struct window *w);
+/* What is out is cancelled; what is in it beyond the mark is forgotten once nothing is out. */
+void window_stop(struct window *w);
+void window_free(struct window *w);
+/* An entry that was out is back: done and counted, or idle to be sent again. */
+void window_done(struct entry *e, uint8_t count);
+void window_again(struct entry *e, bool read_again);
+bool window_is_over(const struct window *w);
+
+/* -- batches.c -- */
+
+/* How many may be sent now by the batch's rate; asks for at most most of them. */
+size_t batch_allowance(struct batch *b, size_t most);
+void batch_changed(struct batch *b);
+
+/* -- batch_json.c -- */
+
+char *batch_body(const struct batch *b); /* as it is stored; malloc'ed */
+pb_err batch_read_body(const struct store_batch *stored, struct batch *out) PB_CHECKED;
+json_t *batch_shown(const struct batch *b);
+
+#endif

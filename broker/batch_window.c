@@ -1,0 +1,273 @@
+#include "broker/batch.h"
+#include "broker/broker.h"
+#include "broker/effects.h"
+#include "broker/journal.h"
+#include "broker/reader.h"
+#include "broker/spec.h"
+#include "common/buf.h"
+#include "common/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW      2048 /* integrations of one type, read and not done */
+#define PAGE        512
+#define ENTRY_TRIES 3 /* of an integration that was changed while it was tested */
+
+/* Documents on their way from the reader. */
+struct page {
+    struct window *window; /* NULL: nobody wants it any more */
+    struct store_filter filter;
+    char tenant[LIMIT_TENANT_CHARS + 1], type[LIMIT_TYPE_CHARS + 1];
+    struct pb_id after, up_to;
+    size_t limit, count;
+    struct entry items[PAGE];
+};
+
+static struct entry *at(const struct window *w, size_t i)
+{
+    return &w->entries[(w->head + i) % WINDOW];
+}
+
+static struct broker *broker_of(const struct window *w)
+{
+    return w->batch->all->broker;
+}
+
+/* -- pages -- */
+
+static pb_err take(void *arg, const struct integration *in)
+{
+    struct page *p = arg;
+    struct entry *e = &p->items[p->count];
+    struct buf packed;
+    buf_init(&packed, LIMIT_MESSAGE_BYTES);
+    *e =
+        (struct entry){.integration = in->id, .state = ENTRY_IDLE, .before = in->status, .after = in->status};
+    snprintf(e->tenant, sizeof e->tenant, "%s", in->tenant);
+    pb_err err = integration_pack(in, &packed);
+    if (!err && !(e->doc = (uint8_t *)buf_take(&packed, &e->doc_len)))
+        err = PB_E_MEMORY;
+    buf_fini(&packed);
+    p->count += !err;
+    return err;
+}
+
+static pb_err page_read(struct store *store, void *arg, struct pb_why *why)
+{
+    struct page *p = arg;
+    return store_list_integrations(store, &p->filter, &p->after, p->limit, take, p, why);
+}
+
+static void page_free(struct page *p, size_t from)
+{
+    for (size_t i = from; i < p->count; i++)
+        free(p->items[i].doc);
+    free(p);
+}
+
+static void add(struct window *w, struct entry *e)
+{
+    struct entry *to = at(w, w->count++);
+    *to = *e;
+    to->window = w;
+    w->idle++;
+    w->next = e->integration;
+}
+
+static void page_done(void *arg, pb_err err, const struct pb_why *why)
+{
+    struct page *p = arg;
+    struct window *w = p->window;
+    size_t taken = 0;
+    if (w)
+        w->page = NULL;
+    if (w && err && err != PB_E_CLOSED)
+        log_why(&broker_of(w)->log, LOG_WARN,
+                "a batch's integrations could not be read; they are asked for again", err, why);
+    if (w && !err && w->batch->state == BATCH_RUNNING && !w->batch->cancelling) {
+        for (; taken < p->count; taken++)
+            add(w, &p->items[taken]);
+        w->exhausted = p->count < p->limit;
+        batch_changed(w->batch);
+        window_feed(w);
+    }
+    page_free(p, taken);
+}
+
+static bool make_ring(struct window *w)
+{
+    if (!w->entries)
+        w->entries = calloc(WINDOW, sizeof *w->entries);
+    return w->entries;
+}
+
+static void ask_page(struct window *w)
+{
+    size_t room = WINDOW - w->count;
+    struct page *p = make_ring(w) ? calloc(1, sizeof *p) : NULL;
+    if (!p)
+        return; /* the next tick tries again */
+    const struct batch_filter *f = &w->batch->filter;
+    *p = (struct page){
+        .window = w, .after = w->next, .up_to = w->batch->up_to, .limit = room < PAGE ? room : PAGE};
+    memcpy(p->type, w->type, sizeof p->type);
+    memcpy(p->tenant, f->tenant, sizeof p->tenant);
+    p->filter = (struct store_filter){.tenant = p->tenant,
+                                      .type = p->type,
+                                      .status = f->status,
+                                      .health = f->health,
+                                      .not_since_ms = f->not_since_ms,
+                                      .up_to = &p->up_to};
+    if (reader_submit(broker_of(w)->reader, page_read, page_done, p) == PB_OK)
+        w->page = p;
+    else
+        free(p);
+}
+
+/* -- jobs -- */
+
+static void send(struct window *w, struct entry *e)
+{
+    struct broker *b = broker_of(w);
+    struct store_op *op = journal_op_new(STORE_APPEND_JOB);
+    if (!op)
+        return;
+    struct job *job = &op->job;
+    *job = (struct job){.kind = JOB_VALIDATE,
+                        .state = JOB_WAITING,
+                        .integration = e->integration,
+                        .priority = PRIORITY_LOW,
+                        .ephemeral = true,
+                        .created_at_ms = clock_wall_ms(),
+                        .payload = e->doc,
+                        .payload_len = e->doc_len};
+    id_new(&job->id, job->created_at_ms);
+    memcpy(job->tenant, e->tenant, sizeof job->tenant);
+    memcpy(job->type, w->type, sizeof job->type);
+    spec_set_host(job, manifests_find(b->types, w->type));
+    e->doc = NULL;
+    e->job = job->id;
+    e->state = ENTRY_OUT;
+    w->idle--;
+    w->out++;
+    HASH_ADD(hh, w->batch->all->by_job, job, sizeof e->job, e);
+    struct board_event event = {.kind = BOARD_SUBMIT,
+                                .job = job->id,
+                                .integration = job->integration,
+                                .spec = spec_of(b, job),
+                                .cargo = op};
+    effects_step(b, &event);
+}
+
+void window_feed(struct window *w)
+{
+    bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
+    size_t allowed = runs && w->idle ? batch_allowance(w->batch, w->idle) : 0;
+    for (size_t i = 0; i < w->count && allowed; i++)
+        if (at(w, i)->state == ENTRY_IDLE) {
+            send(w, at(w, i));
+            allowed--;
+        }
+    if (runs && !w->page && !w->exhausted && w->count <= WINDOW - PAGE)
+        ask_page(w);
+}
+
+static void come_back(struct entry *e, enum entry_state state)
+{
+    struct window *w = e->window;
+    HASH_DEL(w->batch->all->by_job, e);
+    e->state = state;
+    w->out--;
+    w->idle += state == ENTRY_IDLE;
+}
+
+/* -- the mark -- */
+
+static void count_entry(struct batch_counts *c, const struct entry *e)
+{
+    c->done++;
+    c->by[e->count]++;
+    c->broken += e->before != STATUS_ERROR && e->after == STATUS_ERROR;
+    c->healthy += e->before == STATUS_ERROR && e->after == STATUS_ACTIVE;
+}
+
+static void advance(struct window *w)
+{
+    while (w->count && at(w, 0)->state == ENTRY_DONE) {
+        struct entry *e = at(w, 0);
+        count_entry(&w->batch->counts, e);
+        w->mark = e->integration;
+        free(e->doc);
+        *e = (struct entry){0};
+        w->head = (w->head + 1) % WINDOW;
+        w->count--;
+    }
+}
+
+/* Stopped, and nothing is out: what is beyond the mark is read again when it goes on. */
+static void drop_rest(struct window *w)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        free(at(w, i)->doc);
+        *at(w, i) = (struct entry){0};
+    }
+    w->head = w->count = w->idle = 0;
+    w->next = w->mark;
+    w->exhausted = false;
+}
+
+void window_done(struct entry *e, uint8_t count)
+{
+    struct window *w = e->window;
+    e->count = count;
+    come_back(e, ENTRY_DONE);
+    advance(w);
+    batch_changed(w->batch);
+}
+
+void window_again(struct entry *e, bool read_again)
+{
+    struct window *w = e->window;
+    bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
+    if (read_again && ++e->tries >= ENTRY_TRIES) {
+        window_done(e, COUNT_NOT_TESTED);
+        return;
+    }
+    come_back(e, ENTRY_IDLE);
+    if (!runs && w->out == 0) {
+        advance(w);
+        drop_rest(w);
+    }
+    batch_changed(w->batch);
+}
+
+void window_stop(struct window *w)
+{
+    struct broker *b = broker_of(w);
+    if (w->page)
+        w->page->window = NULL;
+    w->page = NULL;
+    if (w->out == 0)
+        drop_rest(w);
+    for (size_t i = 0, n = w->count; i < n && w->out; i++)
+        if (at(w, i)->state == ENTRY_OUT)
+            effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = at(w, i)->job});
+}
+
+bool window_is_over(const struct window *w)
+{
+    return w->exhausted && w->count == 0 && !w->page;
+}
+
+void window_free(struct window *w)
+{
+    if (w->page)
+        w->page->window = NULL;
+    for (size_t i = 0; i < w->count; i++) {
+        if (at(w, i)->state == ENTRY_OUT)
+            HASH_DEL(w->batch->all->by_job, at(w, i));
+        free(at(w, i)->doc);
+    }
+    free(w->entries);
+}

@@ -1,0 +1,498 @@
+#include "broker/batches.h"
+
+#include "broker/batch.h"
+#include "broker/broker.h"
+#include "broker/effects.h"
+#include "broker/journal.h"
+#include "broker/reader.h"
+#include "common/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECKPOINT_MS 1000
+#define AWHILE_MS     500 /* until something is tried again that found no room or no memory */
+
+/* Who is to be told when a checkpoint is durable. */
+struct order {
+    batches_done *done;
+    void *arg;
+    struct order *next;
+};
+
+static struct batch *find(const struct batches *all, const struct pb_id *id)
+{
+    struct batch *b = all->list;
+    while (b && !id_equal(&b->id, id))
+        b = b->next;
+    return b;
+}
+
+static void batch_free(struct batch *b)
+{
+    for (size_t i = 0; i < b->window_count; i++)
+        window_free(&b->windows[i]);
+    free(b->windows);
+    free(b);
+}
+
+static void answer_orders(struct batch *b, struct order *orders, pb_err err)
+{
+    while (orders) {
+        struct order *o = orders;
+        orders = o->next;
+        o->done(o->arg, &b->id, err);
+        free(o);
+    }
+}
+
+static void leave(struct batch *b)
+{
+    struct batch **link = &b->all->list;
+    while (*link != b)
+        link = &(*link)->next;
+    *link = b->next;
+    b->all->count--;
+    answer_orders(b, b->orders, PB_OK);
+    batch_free(b);
+}
+
+static void enter(struct batches *all, struct batch *b)
+{
+    b->all = all;
+    b->next = all->list;
+    all->list = b;
+    all->count++;
+    b->began_ms = all->broker->now_ms;
+    b->began_done = b->counts.done;
+}
+
+/* -- the rate -- */
+
+size_t batch_allowance(struct batch *b, size_t most)
+{
+    uint64_t now_us = b->all->broker->now_ms * 1000, second_us = 1000000;
+    if (!b->per_second)
+        return most;
+    if (b->fed_us + second_us < now_us) /* a second's worth may be made up for, and no more */
+        b->fed_us = now_us - second_us;
+    uint64_t allowed = b->fed_us < now_us ? (now_us - b->fed_us) * b->per_second / second_us : 0;
+    allowed = allowed < most ? allowed : most;
+    b->fed_us += allowed * second_us / b->per_second;
+    return (size_t)allowed;
+}
+
+/* -- checkpoints -- */
+
+void batch_changed(struct batch *b)
+{
+    b->dirty = true;
+}
+
+static bool has_ended(const struct batch *b)
+{
+    return b->state == BATCH_DONE || b->state == BATCH_CANCELLED;
+}
+
+struct saving {
+    struct batch *batch;
+    struct order *orders; /* that came before it */
+};
+
+static void on_saved(void *arg, struct store_op *op, pb_err err)
+{
+    struct saving *s = arg;
+    struct batch *b = s->batch;
+    bool ended = op->batch.state == BATCH_DONE || op->batch.state == BATCH_CANCELLED;
+    b->saving = false;
+    answer_orders(b, s->orders, err);
+    journal_op_free(op);
+    free(s);
+    if (ended && !err)
+        leave(b);
+}
+
+static void save(struct batch *b)
+{
+    struct broker *broker = b->all->broker;
+    struct saving *s = calloc(1, sizeof *s);
+    struct store_op *op = s ? journal_op_new(STORE_PUT_BATCH) : NULL;
+    b->saved_ms = broker->now_ms;
+    if (op && (op->batch.body = batch_body(b))) {
+        const char *tenant = b->filter.tenant[0] ? b->filter.tenant : "*";
+        op->batch.id = b->id;
+        op->batch.state = b->state;
+        op->batch.created_at_ms = b->created_at_ms;
+        op->batch.finished_at_ms = b->finished_at_ms;
+        snprintf(op->batch.tenant, sizeof op->batch.tenant, "%s", tenant);
+        *s = (struct saving){b, b->orders};
+        if (journal_submit(broker->journal, op, on_saved, s) == PB_OK) {
+            b->orders = NULL;
+            b->dirty = false;
+            b->saving = true;
+            return;
+        }
+    }
+    free(s);
+    journal_op_free(op);
+}
+
+/* -- turns -- */
+
+static bool is_over(const struct batch *b)
+{
+    bool over = true, out = false;
+    for (size_t i = 0; i < b->window_count; i++) {
+        over = over && window_is_over(&b->windows[i]);
+        out = out || b->windows[i].out;
+    }
+    return b->cancelling ? !out : over && b->state == BATCH_RUNNING;
+}
+
+static void end_if_over(struct batch *b)
+{
+    if (has_ended(b) || !is_over(b))
+        return;
+    b->state = b->cancelling ? BATCH_CANCELLED : BATCH_DONE;
+    b->finished_at_ms = clock_wall_ms();
+    b->saved_ms = 0;
+    b->dirty = true;
+}
+
+static uint64_t tick(struct batch *b)
+{
+    uint64_t now_ms = b->all->broker->now_ms;
+    for (size_t i = 0; i < b->window_count && !has_ended(b); i++)
+        window_feed(&b->windows[i]);
+    end_if_over(b);
+    bool due = b->orders || now_ms >= b->saved_ms + CHECKPOINT_MS;
+    if (b->dirty && due && !b->saving)
+        save(b);
+    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
+    return now_ms + (runs && b->per_second ? 20 : b->dirty || runs ? AWHILE_MS : CHECKPOINT_MS);
+}
+
+uint64_t batches_tick(struct broker *broker)
+{
+    uint64_t due_ms = UINT64_MAX;
+    for (struct batch *b = broker->batches->list, *next; b; b = next) {
+        next = b->next;
+        uint64_t one_ms = tick(b);
+        due_ms = one_ms < due_ms ? one_ms : due_ms;
+    }
+    return due_ms;
+}
+
+/* -- what comes back -- */
+
+static struct entry *entry_of(const struct batches *all, const struct pb_id *job)
+{
+    struct entry *e;
+    HASH_FIND(hh, all->by_job, job, sizeof *job, e);
+    return e;
+}
+
+static uint8_t code_of(const struct store_op *op)
+{
+    json_t *result = op->job.result ? json_loads(op->job.result, 0, NULL) : NULL;
+    const char *name = json_string_value(json_object_get(result, "code"));
+    enum result_code code = RESULT_INTERNAL;
+    bool gone = name && strcmp(name, "not_found") == 0;
+    if (name && !gone && result_code_parse(name, &code) != PB_OK)
+        code = RESULT_INTERNAL;
+    json_decref(result);
+    return gone ? COUNT_DELETED : (uint8_t)code;
+}
+
+static void on_changed(void *arg, struct store_op *op, pb_err err)
+{
+    struct broker *b = arg;
+    struct entry *e = entry_of(b->batches, &op->job.id);
+    if (e && !err) {
+        if (op->outcome == PB_E_CONFLICT)
+            window_again(e, true);
+        else
+            window_done(e, op->outcome == PB_E_NOT_FOUND ? COUNT_DELETED : code_of(op));
+    }
+    journal_op_free(op);
+}
+
+/* The record is written first; then it counts. */
+static void write_change(struct broker *b, struct entry *e, struct store_op *op)
+{
+    op->kind = STORE_CHANGE;
+    op->change.if_revision = op->change.doc.revision - 1;
+    e->after = op->change.doc.status;
+    if (journal_submit(b->journal, op, on_changed, b) == PB_OK)
+        return;
+    window_again(e, true);
+    journal_op_free(op);
+}
+
+bool batches_finished(struct broker *b, const struct board_effect *finish, struct store_op *op)
+{
+    struct entry *e = b->batches ? entry_of(b->batches, &finish->job) : NULL;
+    if (!e)
+        return false;
+    if (finish->outcome == OUTCOME_DONE && op && op->change.kind != CHANGE_NONE) {
+        write_change(b, e, op);
+        return true;
+    }
+    if (finish->outcome == OUTCOME_CANCELLED)
+        window_again(e, false);
+    else
+        window_done(e, finish->outcome == OUTCOME_DEAD || !op ? COUNT_NOT_TESTED : code_of(op));
+    journal_op_free(op);
+    return true;
+}
+
+bool batches_rejected(struct broker *b, const struct pb_id *job)
+{
+    struct entry *e = b->batches ? entry_of(b->batches, job) : NULL;
+    if (e)
+        window_again(e, false);
+    return e;
+}
+
+/* -- starting -- */
+
+struct starting {
+    struct broker *broker;
+    struct batch *batch;
+    batches_done *done;
+    void *arg;
+    struct store_filter filter;
+};
+
+static bool has_part(const struct batch *b, const struct manifest *m)
+{
+    return b->filter.type[0] ? strcmp(b->filter.type, m->type) == 0 : !m->billable;
+}
+
+static pb_err add_windows(struct batch *b, const struct manifests *types)
+{
+    size_t count = manifests_count(types);
+    b->windows = calloc(count + 1, sizeof *b->windows);
+    if (!b->windows)
+        return PB_E_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        const struct manifest *m = manifests_at(types, i);
+        if (!has_part(b, m))
+            continue;
+        struct window *w = &b->windows[b->window_count++];
+        w->batch = b;
+        snprintf(w->type, sizeof w->type, "%s", m->type);
+    }
+    return PB_OK;
+}
+
+static pb_err take_total(void *arg, const char *type, uint64_t count)
+{
+    struct batch *b = arg;
+    for (size_t i = 0; i < b->window_count; i++)
+        if (strcmp(b->windows[i].type, type) == 0)
+            b->windows[i].total = count;
+    return PB_OK;
+}
+
+static pb_err count_read(struct store *store, void *arg, struct pb_why *why)
+{
+    struct starting *s = arg;
+    return store_count_integrations(store, &s->filter, take_total, s->batch, why);
+}
+
+static void count_done(void *arg, pb_err err, const struct pb_why *why)
+{
+    struct starting *s = arg;
+    struct batches *all = s->broker->batches;
+    struct order *o = err || !all ? NULL : calloc(1, sizeof *o);
+    if (!o) {
+        if (err && err != PB_E_CLOSED)
+            log_why(&s->broker->log, LOG_WARN, "a batch could not be started", err, why);
+        s->done(s->arg, &s->batch->id, err ? err : PB_E_MEMORY);
+        batch_free(s->batch);
+    } else {
+        *o = (struct order){s->done, s->arg, NULL};
+        s->batch->orders = o;
+        s->batch->dirty = true;
+        enter(all, s->batch);
+    }
+    free(s);
+}
+
+/* Ids sort by the time they were made, so this one's followers are all younger than the batch. */
+static struct pb_id last_of(int64_t wall_ms)
+{
+    struct pb_id id;
+    memset(&id, 0xff, sizeof id);
+    for (int i = 0; i < 6; i++)
+        id.bytes[i] = (uint8_t)((uint64_t)wall_ms >> (8 * (5 - i)));
+    return id;
+}
+
+pb_err batches_start(struct broker *broker, const struct batch_filter *filter, uint32_t per_second,
+                     batches_done *done, void *arg)
+{
+    if (broker->batches->count >= LIMIT_BATCHES)
+        return PB_E_BUSY;
+    struct starting *s = calloc(1, sizeof *s);
+    struct batch *b = s ? calloc(1, sizeof *b) : NULL;
+    if (!b) {
+        free(s);
+        return PB_E_MEMORY;
+    }
+    *b = (struct batch){.all = broker->batches,
+                        .state = BATCH_RUNNING,
+                        .filter = *filter,
+                        .per_second = per_second,
+                        .created_at_ms = clock_wall_ms()};
+    id_new(&b->id, b->created_at_ms);
+    b->up_to = last_of(b->created_at_ms);
+    *s = (struct starting){broker, b, done, arg, {0}};
+    s->filter = (struct store_filter){.tenant = b->filter.tenant,
+                                      .type = b->filter.type,
+                                      .status = b->filter.status,
+                                      .health = b->filter.health,
+                                      .not_since_ms = b->filter.not_since_ms,
+                                      .up_to = &b->up_to};
+    pb_err err = add_windows(b, broker->types);
+    if (!err)
+        err = reader_submit(broker->reader, count_read, count_done, s);
+    if (err) {
+        batch_free(b);
+        free(s);
+    }
+    return err;
+}
+
+/* -- orders -- */
+
+static pb_err note_order(struct batch *b, batches_done *done, void *arg)
+{
+    struct order *o = calloc(1, sizeof *o);
+    if (!o)
+        return PB_E_MEMORY;
+    *o = (struct order){done, arg, b->orders};
+    b->orders = o;
+    b->dirty = true;
+    return PB_OK;
+}
+
+static void stop(struct batch *b)
+{
+    for (size_t i = 0; i < b->window_count; i++)
+        window_stop(&b->windows[i]);
+}
+
+static void go_on(struct batch *b)
+{
+    b->began_ms = b->all->broker->now_ms;
+    b->began_done = b->counts.done;
+}
+
+pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_order order,
+                     batches_done *done, void *arg)
+{
+    static const enum batch_state from[] = {[BATCH_PAUSE] = BATCH_RUNNING, [BATCH_RESUME] = BATCH_PAUSED};
+    static const enum batch_state to[] = {[BATCH_PAUSE] = BATCH_PAUSED, [BATCH_RESUME] = BATCH_RUNNING};
+    struct batch *b = find(broker->batches, id);
+    if (!b || has_ended(b))
+        return PB_E_NOT_FOUND;
+    if (b->cancelling || (order != BATCH_CANCEL && b->state != from[order]))
+        return PB_E_CONFLICT;
+    pb_err err = note_order(b, done, arg);
+    if (err)
+        return err;
+    if (order == BATCH_CANCEL)
+        b->cancelling = true;
+    else
+        b->state = to[order];
+    if (order == BATCH_RESUME)
+        go_on(b);
+    else
+        stop(b);
+    return PB_OK;
+}
+
+pb_err batches_set_rate(struct broker *broker, const struct pb_id *id, uint32_t per_second,
+                        batches_done *done, void *arg)
+{
+    struct batch *b = find(broker->batches, id);
+    if (!b || has_ended(b))
+        return PB_E_NOT_FOUND;
+    pb_err err = note_order(b, done, arg);
+    if (!err)
+        b->per_second = per_second;
+    return err;
+}
+
+/* -- as JSON -- */
+
+json_t *batches_json(const struct batches *all, const struct pb_id *id)
+{
+    const struct batch *b = find(all, id);
+    return b ? batch_shown(b) : NULL;
+}
+
+const char *batches_tenant(const struct batches *all, const struct pb_id *id)
+{
+    const struct batch *b = find(all, id);
+    return !b ? NULL : b->filter.tenant[0] ? b->filter.tenant : "*";
+}
+
+/* -- life -- */
+
+static pb_err load(void *arg, const struct store_batch *stored)
+{
+    struct batches *all = arg;
+    struct batch *b = calloc(1, sizeof *b);
+    pb_err err = b ? batch_read_body(stored, b) : PB_E_MEMORY;
+    if (!err && all->count == LIMIT_BATCHES)
+        err = PB_E_LIMIT;
+    if (!err) {
+        enter(all, b);
+        return PB_OK;
+    }
+    if (b)
+        batch_free(b);
+    return err;
+}
+
+static pb_err load_all(struct broker *b, struct store *store, struct pb_why *why)
+{
+    static const enum batch_state live[] = {BATCH_RUNNING, BATCH_PAUSED};
+    pb_err err = PB_OK;
+    for (size_t i = 0; i < sizeof live / sizeof live[0] && !err; i++) {
+        struct pb_id from_newest = {{0}};
+        err = store_list_batches(store, NULL, live[i], &from_newest, LIMIT_BATCHES, load, b->batches, why);
+    }
+    return err;
+}
+
+pb_err batches_open(struct broker *b, struct store *store, struct batches **out, struct pb_why *why)
+{
+    struct batches *all = calloc(1, sizeof *all);
+    if (!all)
+        return PB_E_MEMORY;
+    all->broker = b;
+    b->batches = all; /* loading looks there */
+    pb_err err = load_all(b, store, why);
+    if (err) {
+        b->batches = NULL;
+        batches_close(all);
+        return err;
+    }
+    *out = all;
+    return PB_OK;
+}
+
+void batches_close(struct batches *all)
+{
+    while (all && all->list) {
+        struct batch *b = all->list;
+        all->list = b->next;
+        answer_orders(b, b->orders, PB_E_CLOSED);
+        batch_free(b);
+    }
+    free(all);
+}
