@@ -15,6 +15,7 @@
 enum batch_count {
     COUNT_DELETED = RESULT_LIMITED_CAPABILITY, /* since the batch began; that code is no result of a test */
     COUNT_NOT_TESTED,                          /* its test never came to a result: the job was given up */
+    COUNT_LEFT,                                /* deleted, or no longer selected, before its turn came */
     COUNTS
 };
 const char *batch_count_name(int count); /* NULL for a number that names nothing */
@@ -45,7 +46,8 @@ struct window {
     struct batch *batch;
     char type[LIMIT_TYPE_CHARS + 1];
     struct pb_id mark, next; /* all up to mark are done; what comes after next has not been read */
-    uint64_t total;          /* when the batch began */
+    struct pb_id again_to;   /* up to here some may have been tested by this batch and not counted yet */
+    uint64_t total, done;    /* when the batch began, but never less than done; counted: up to the mark */
     struct entry *entries;   /* a ring; NULL while there is nothing in it */
     size_t head, count, idle, out;
     struct page *page; /* that is being read */
@@ -74,7 +76,7 @@ struct batch {
 struct batches {
     struct broker *broker;
     struct batch *list;
-    size_t count;
+    size_t count, starting; /* under way; about to be: not in the list yet */
     struct entry *by_job;
 };
 
@@ -88,6 +90,8 @@ void window_free(struct window *w);
 void window_done(struct entry *e, uint8_t count);
 void window_again(struct entry *e, bool read_again);
 bool window_is_over(const struct window *w);
+/* Of one that is over: those that were counted in the beginning and never found. */
+void window_count_left(struct window *w);
 
 /* -- batches.c -- */
 

@@ -154,6 +154,8 @@ static void end_if_over(struct batch *b)
     if (has_ended(b) || !is_over(b))
         return;
     b->state = b->cancelling ? BATCH_CANCELLED : BATCH_DONE;
+    for (size_t i = 0; i < b->window_count && !b->cancelling; i++)
+        window_count_left(&b->windows[i]);
     b->finished_at_ms = clock_wall_ms();
     b->saved_ms = 0;
     b->dirty = true;
@@ -306,6 +308,8 @@ static void count_done(void *arg, pb_err err, const struct pb_why *why)
     struct starting *s = arg;
     struct batches *all = s->broker->batches;
     struct order *o = err || !all ? NULL : calloc(1, sizeof *o);
+    if (all)
+        all->starting--;
     if (!o) {
         if (err && err != PB_E_CLOSED)
             log_why(&s->broker->log, LOG_WARN, "a batch could not be started", err, why);
@@ -333,7 +337,7 @@ static struct pb_id last_of(int64_t wall_ms)
 pb_err batches_start(struct broker *broker, const struct batch_filter *filter, uint32_t per_second,
                      batches_done *done, void *arg)
 {
-    if (broker->batches->count >= LIMIT_BATCHES)
+    if (broker->batches->count + broker->batches->starting >= LIMIT_BATCHES)
         return PB_E_BUSY;
     struct starting *s = calloc(1, sizeof *s);
     struct batch *b = s ? calloc(1, sizeof *b) : NULL;
@@ -361,6 +365,8 @@ pb_err batches_start(struct broker *broker, const struct batch_filter *filter, u
     if (err) {
         batch_free(b);
         free(s);
+    } else {
+        broker->batches->starting++;
     }
     return err;
 }
