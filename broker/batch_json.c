@@ -89,9 +89,8 @@ char *batch_body(const struct batch *b)
     for (size_t i = 0; i < b->window_count; i++) {
         const struct window *w = &b->windows[i];
         id_text(&w->mark, ID_INTEGRATION, id);
-        json_array_append_new(
-            marks, json_pack("[s, s, I, I, b]", w->type, id, (json_int_t)w->total, (json_int_t)w->done,
-                             window_is_over(w) ? 1 : 0));
+        json_array_append_new(marks, json_pack("[s, s, I, I, b]", w->type, id, (json_int_t)w->total,
+                                               (json_int_t)w->done, window_is_over(w) ? 1 : 0));
     }
     id_text(&b->up_to, ID_INTEGRATION, id);
     json_object_set_new(body, "upTo", json_string(id));

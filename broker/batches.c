@@ -57,14 +57,20 @@ static void leave(struct batch *b)
     batch_free(b);
 }
 
+/* Its speed, from now on. */
+static void measure(struct batch *b)
+{
+    b->began_ms = b->all->broker->now_ms;
+    b->began_done = b->counts.done;
+}
+
 static void enter(struct batches *all, struct batch *b)
 {
     b->all = all;
     b->next = all->list;
     all->list = b;
     all->count++;
-    b->began_ms = all->broker->now_ms;
-    b->began_done = b->counts.done;
+    measure(b);
 }
 
 /* -- the rate -- */
@@ -167,10 +173,10 @@ static uint64_t tick(struct batch *b)
     for (size_t i = 0; i < b->window_count && !has_ended(b); i++)
         window_feed(&b->windows[i]);
     end_if_over(b);
-    bool due = b->orders || now_ms >= b->saved_ms + CHECKPOINT_MS;
+    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
+    bool due = b->orders || !runs || now_ms >= b->saved_ms + CHECKPOINT_MS;
     if (b->dirty && due && !b->saving)
         save(b);
-    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
     return now_ms + (runs && b->per_second ? 20 : b->dirty || runs ? AWHILE_MS : CHECKPOINT_MS);
 }
 
@@ -390,12 +396,6 @@ static void stop(struct batch *b)
         window_stop(&b->windows[i]);
 }
 
-static void go_on(struct batch *b)
-{
-    b->began_ms = b->all->broker->now_ms;
-    b->began_done = b->counts.done;
-}
-
 pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_order order,
                      batches_done *done, void *arg)
 {
@@ -414,7 +414,7 @@ pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_o
     else
         b->state = to[order];
     if (order == BATCH_RESUME)
-        go_on(b);
+        measure(b);
     else
         stop(b);
     return PB_OK;
@@ -427,8 +427,10 @@ pb_err batches_set_rate(struct broker *broker, const struct pb_id *id, uint32_t 
     if (!b || has_ended(b))
         return PB_E_NOT_FOUND;
     pb_err err = note_order(b, done, arg);
-    if (!err)
+    if (!err) {
         b->per_second = per_second;
+        measure(b);
+    }
     return err;
 }
 

@@ -9,7 +9,7 @@ from cluster import Cluster, until
 
 
 def unlimited(manifest):
-    manifest.pop("rateLimit", None)
+    manifest["test"].pop("rateLimit", None)
 
 
 def with_good_key(manifest):
