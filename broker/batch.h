@@ -32,6 +32,7 @@ struct entry {
     struct window *window;
     enum entry_state state; /* IDLE: to be given to the board (again) */
     uint8_t count, tries;
+    uint64_t not_before_ms; /* IDLE: somebody else's job goes first */
     enum integration_status before, after;
     char tenant[LIMIT_TENANT_CHARS + 1];
     uint8_t *doc; /* packed, as it was read; NULL: read it when it is sent */
@@ -89,6 +90,8 @@ void window_free(struct window *w);
 /* An entry that was out is back: done and counted, or idle to be sent again. */
 void window_done(struct entry *e, uint8_t count);
 void window_again(struct entry *e, bool read_again);
+/* If the integration waits on the board, it is taken back for a while. */
+void window_yield(struct window *w, const struct pb_id *integration);
 bool window_is_over(const struct window *w);
 /* Of one that is over: those that were counted in the beginning and never found. */
 void window_count_left(struct window *w);

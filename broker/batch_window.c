@@ -12,7 +12,8 @@
 
 #define WINDOW      2048 /* integrations of one type, read and not done */
 #define PAGE        512
-#define ENTRY_TRIES 3 /* of an integration that was changed while it was tested */
+#define ENTRY_TRIES 3    /* of an integration that was changed while it was tested */
+#define YIELD_MS    1000 /* longer than a commit: a job takes its place in the order when it is durable */
 
 /* Documents on their way from the reader. */
 struct page {
@@ -196,7 +197,7 @@ void window_feed(struct window *w)
     bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
     size_t allowed = runs && w->idle ? batch_allowance(w->batch, w->idle) : 0;
     for (size_t i = 0; i < w->count && allowed; i++)
-        if (at(w, i)->state == ENTRY_IDLE) {
+        if (at(w, i)->state == ENTRY_IDLE && at(w, i)->not_before_ms <= broker_of(w)->now_ms) {
             send(w, at(w, i));
             allowed--;
         }
@@ -292,6 +293,41 @@ void window_stop(struct window *w)
     for (size_t i = 0, n = w->count; i < n && w->out; i++)
         if (at(w, i)->state == ENTRY_OUT)
             effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = at(w, i)->job});
+}
+
+/* By halves: integrations lie in the order of their ids. NULL: it is not in the window. */
+static struct entry *find_entry(const struct window *w, const struct pb_id *integration)
+{
+    size_t from = 0, to = w->count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (is_after(integration, &at(w, middle)->integration))
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < w->count && id_equal(&at(w, from)->integration, integration) ? at(w, from) : NULL;
+}
+
+static bool is_waiting(const struct broker *b, const struct pb_id *job)
+{
+    static const char *const waiting[] = {"ready", "delayed", "blocked"};
+    bool cancelled = false;
+    const char *state = board_state_of(b->board, job, &cancelled);
+    for (size_t i = 0; state && i < sizeof waiting / sizeof waiting[0]; i++)
+        if (strcmp(state, waiting[i]) == 0)
+            return !cancelled;
+    return false;
+}
+
+void window_yield(struct window *w, const struct pb_id *integration)
+{
+    struct broker *b = broker_of(w);
+    struct entry *e = find_entry(w, integration);
+    if (!e || e->state != ENTRY_OUT || !is_waiting(b, &e->job))
+        return;
+    e->not_before_ms = b->now_ms + YIELD_MS;
+    effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = e->job});
 }
 
 bool window_is_over(const struct window *w)

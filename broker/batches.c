@@ -262,6 +262,13 @@ bool batches_rejected(struct broker *b, const struct pb_id *job)
     return e;
 }
 
+void batches_yield(struct broker *broker, const struct pb_id *integration)
+{
+    for (struct batch *b = broker->batches ? broker->batches->list : NULL; b; b = b->next)
+        for (size_t i = 0; i < b->window_count; i++)
+            window_yield(&b->windows[i], integration);
+}
+
 /* -- starting -- */
 
 struct starting {
