@@ -15,6 +15,7 @@
 enum batch_count {
     COUNT_DELETED = RESULT_LIMITED_CAPABILITY, /* since the batch began; that code is no result of a test */
     COUNT_NOT_TESTED,                          /* its test never came to a result: the job was given up */
+    COUNT_LEFT,                                /* deleted, or no longer selected, before its turn came */
     COUNTS
 };
 const char *batch_count_name(int count); /* NULL for a number that names nothing */
@@ -31,6 +32,7 @@ struct entry {
     struct window *window;
     enum entry_state state; /* IDLE: to be given to the board (again) */
     uint8_t count, tries;
+    uint64_t not_before_ms; /* IDLE: somebody else's job goes first */
     enum integration_status before, after;
     char tenant[LIMIT_TENANT_CHARS + 1];
     uint8_t *doc; /* packed, as it was read; NULL: read it when it is sent */
@@ -45,7 +47,8 @@ struct window {
     struct batch *batch;
     char type[LIMIT_TYPE_CHARS + 1];
     struct pb_id mark, next; /* all up to mark are done; what comes after next has not been read */
-    uint64_t total;          /* when the batch began */
+    struct pb_id again_to;   /* up to here some may have been tested by this batch and not counted yet */
+    uint64_t total, done;    /* when the batch began, but never less than done; counted: up to the mark */
     struct entry *entries;   /* a ring; NULL while there is nothing in it */
     size_t head, count, idle, out;
     struct page *page; /* that is being read */
@@ -74,7 +77,7 @@ struct batch {
 struct batches {
     struct broker *broker;
     struct batch *list;
-    size_t count;
+    size_t count, starting; /* under way; about to be: not in the list yet */
     struct entry *by_job;
 };
 
@@ -87,7 +90,11 @@ void window_free(struct window *w);
 /* An entry that was out is back: done and counted, or idle to be sent again. */
 void window_done(struct entry *e, uint8_t count);
 void window_again(struct entry *e, bool read_again);
+/* If the integration waits on the board, it is taken back for a while. */
+void window_yield(struct window *w, const struct pb_id *integration);
 bool window_is_over(const struct window *w);
+/* Of one that is over: those that were counted in the beginning and never found. */
+void window_count_left(struct window *w);
 
 /* -- batches.c -- */
 

@@ -57,14 +57,20 @@ static void leave(struct batch *b)
     batch_free(b);
 }
 
+/* Its speed, from now on. */
+static void measure(struct batch *b)
+{
+    b->began_ms = b->all->broker->now_ms;
+    b->began_done = b->counts.done;
+}
+
 static void enter(struct batches *all, struct batch *b)
 {
     b->all = all;
     b->next = all->list;
     all->list = b;
     all->count++;
-    b->began_ms = all->broker->now_ms;
-    b->began_done = b->counts.done;
+    measure(b);
 }
 
 /* -- the rate -- */
@@ -154,6 +160,8 @@ static void end_if_over(struct batch *b)
     if (has_ended(b) || !is_over(b))
         return;
     b->state = b->cancelling ? BATCH_CANCELLED : BATCH_DONE;
+    for (size_t i = 0; i < b->window_count && !b->cancelling; i++)
+        window_count_left(&b->windows[i]);
     b->finished_at_ms = clock_wall_ms();
     b->saved_ms = 0;
     b->dirty = true;
@@ -165,10 +173,10 @@ static uint64_t tick(struct batch *b)
     for (size_t i = 0; i < b->window_count && !has_ended(b); i++)
         window_feed(&b->windows[i]);
     end_if_over(b);
-    bool due = b->orders || now_ms >= b->saved_ms + CHECKPOINT_MS;
+    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
+    bool due = b->orders || !runs || now_ms >= b->saved_ms + CHECKPOINT_MS;
     if (b->dirty && due && !b->saving)
         save(b);
-    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
     return now_ms + (runs && b->per_second ? 20 : b->dirty || runs ? AWHILE_MS : CHECKPOINT_MS);
 }
 
@@ -254,6 +262,13 @@ bool batches_rejected(struct broker *b, const struct pb_id *job)
     return e;
 }
 
+void batches_yield(struct broker *broker, const struct pb_id *integration)
+{
+    for (struct batch *b = broker->batches ? broker->batches->list : NULL; b; b = b->next)
+        for (size_t i = 0; i < b->window_count; i++)
+            window_yield(&b->windows[i], integration);
+}
+
 /* -- starting -- */
 
 struct starting {
@@ -306,6 +321,8 @@ static void count_done(void *arg, pb_err err, const struct pb_why *why)
     struct starting *s = arg;
     struct batches *all = s->broker->batches;
     struct order *o = err || !all ? NULL : calloc(1, sizeof *o);
+    if (all)
+        all->starting--;
     if (!o) {
         if (err && err != PB_E_CLOSED)
             log_why(&s->broker->log, LOG_WARN, "a batch could not be started", err, why);
@@ -333,7 +350,7 @@ static struct pb_id last_of(int64_t wall_ms)
 pb_err batches_start(struct broker *broker, const struct batch_filter *filter, uint32_t per_second,
                      batches_done *done, void *arg)
 {
-    if (broker->batches->count >= LIMIT_BATCHES)
+    if (broker->batches->count + broker->batches->starting >= LIMIT_BATCHES)
         return PB_E_BUSY;
     struct starting *s = calloc(1, sizeof *s);
     struct batch *b = s ? calloc(1, sizeof *b) : NULL;
@@ -361,6 +378,8 @@ pb_err batches_start(struct broker *broker, const struct batch_filter *filter, u
     if (err) {
         batch_free(b);
         free(s);
+    } else {
+        broker->batches->starting++;
     }
     return err;
 }
@@ -384,12 +403,6 @@ static void stop(struct batch *b)
         window_stop(&b->windows[i]);
 }
 
-static void go_on(struct batch *b)
-{
-    b->began_ms = b->all->broker->now_ms;
-    b->began_done = b->counts.done;
-}
-
 pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_order order,
                      batches_done *done, void *arg)
 {
@@ -408,7 +421,7 @@ pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_o
     else
         b->state = to[order];
     if (order == BATCH_RESUME)
-        go_on(b);
+        measure(b);
     else
         stop(b);
     return PB_OK;
@@ -421,8 +434,10 @@ pb_err batches_set_rate(struct broker *broker, const struct pb_id *id, uint32_t 
     if (!b || has_ended(b))
         return PB_E_NOT_FOUND;
     pb_err err = note_order(b, done, arg);
-    if (!err)
+    if (!err) {
         b->per_second = per_second;
+        measure(b);
+    }
     return err;
 }
 
