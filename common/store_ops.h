@@ -37,6 +37,11 @@ struct store_ops {
                            const struct pb_id *before, size_t limit,
                            pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
                            struct pb_why *why);
+    pb_err (*get_schedule)(struct store *s, const char *tenant, const char *name, struct store_schedule *out,
+                           struct pb_why *why);
+    pb_err (*list_schedules)(struct store *s, const char *tenant,
+                             pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
+                             struct pb_why *why);
     pb_err (*list_tokens)(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                           void *arg, struct pb_why *why);
 };
