@@ -24,8 +24,8 @@ enum store_op_kind {
      * ended, too, until they are purged; from then on both are free again. */
     STORE_APPEND_JOB,
     /* job.id, state, result, finished_at_ms, attempts (kept where fewer); erases the payload, but of a job
-     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
-     * PB_E_CONFLICT. */
+     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the
+     * same state, else PB_E_CONFLICT. */
     STORE_FINISH_JOB,
     /* job.id, attempts, crashes, not_before_ms: an attempt ended without an outcome; the job stays waiting.
      * PB_E_CONFLICT if it has finished. */
@@ -74,7 +74,7 @@ struct store_change {
     enum store_change_kind kind;
     uint64_t fence;
     int64_t if_generation;
-    int64_t if_revision; /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
+    int64_t if_revision;    /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
     struct integration doc; /* for DELETE only its id; stored with the fence above */
 };
 
@@ -187,6 +187,12 @@ struct store_job_filter {
 pb_err store_list_jobs(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
                        size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                        struct pb_why *why) PB_CHECKED;
+/* Everything in meta, in order of key. */
+pb_err store_list_meta(struct store *s, pb_err (*each)(void *arg, const char *key, const char *value),
+                       void *arg, struct pb_why *why) PB_CHECKED;
+/* What is left of records that were deleted (see struct store_change), in no order. */
+pb_err store_list_deleted(struct store *s, pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence),
+                          void *arg, struct pb_why *why) PB_CHECKED;
 pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                          void *arg, struct pb_why *why) PB_CHECKED;
 

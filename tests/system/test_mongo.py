@@ -4,10 +4,11 @@ Needs a server: PATCHBAY_TEST_MONGODB_URI (scripts/mongo run -- COMMAND sets it)
 
 import concurrent.futures
 import os
+import subprocess
 import uuid
 
 import pytest
-from cluster import until
+from cluster import BUILD, clean_env, until
 
 URI = os.environ.get("PATCHBAY_TEST_MONGODB_URI")
 pytestmark = pytest.mark.skipif(not URI, reason="no MongoDB: make test-mongo finds or starts one")
@@ -94,3 +95,29 @@ def test_a_password_in_the_uri_is_never_shown(on_mongo, folder):
         on_mongo.broker.wait()
     assert secret not in (folder / "broker.log").read_text()
     assert "***@" in (folder / "broker.log").read_text()
+
+
+def test_what_a_file_held_goes_on_in_mongodb(make_cluster, folder):
+    cluster = make_cluster().start()
+    made = [cluster.api().setup(f"n{n}").json for n in range(3)]
+    token, record = cluster.token(), cluster.api().all()
+    file = f"sqlite:{cluster.data}/patchbay.db"
+    url = store_url(f"patchbay_test_{uuid.uuid4().hex}")
+
+    def migrate(*stores):
+        return subprocess.run([BUILD / "patchbay", "store", "migrate", *stores], capture_output=True, text=True,
+                              env=clean_env(), timeout=120)
+
+    busy = migrate(file, url)
+    assert busy.returncode == 1 and "another broker uses this store" in busy.stderr, busy
+    cluster.broker.stop()
+    done = migrate(file, url)
+    assert done.returncode == 0 and "the same in number and content" in done.stdout, done
+    again = migrate(file, url)
+    assert again.returncode == 1 and "is not empty" in again.stderr, again
+    assert migrate("sqlite:/nowhere/x.db", url).returncode == 1
+    cluster.store = url
+    cluster.start_broker()
+    until("w1 is back", lambda: "w1" in cluster.api().workers())
+    assert cluster.token() == token and cluster.api().all() == record and len(made) == 3
+    assert cluster.api().validate(record[0]["id"]).json["result"]["code"] == "ok"
