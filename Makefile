@@ -83,20 +83,20 @@ $(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(COMMON_ARCHIVES)
 
 # The JSON Schema engine: a library of its own, with one file of C++ for simdjson.
 CXX ?= c++
-JSONSCHEMA_LIBS := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a
+JSONSCHEMA_ARCHIVES := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a
 $(BUILD)/libjsonschema.a: $(call objects,$(wildcard common/jsonschema/*.c)) $(BUILD)/common/jsonschema/index.o
 $(BUILD)/common/jsonschema/index.o: common/jsonschema/index.cpp
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -I. -fPIE -Wall -Wextra $(WERROR) $(SANFLAGS) -fno-sanitize=vptr $(CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(BUILD)/libjsonschema.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+$(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(JSONSCHEMA_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
-$(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(BUILD)/libjsonschema.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+$(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(JSONSCHEMA_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 PAIRS ?= 20000
-$(BUILD)/tests/jsonschema/judge: $(BUILD)/tests/jsonschema/judge.o $(BUILD)/libjsonschema.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+$(BUILD)/tests/jsonschema/judge: $(BUILD)/tests/jsonschema/judge.o $(JSONSCHEMA_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 .PHONY: jsonschema-oracle
 jsonschema-oracle: $(BUILD)/tests/jsonschema/judge jsonschema-suite ## the engine beside jsonschema-rs over PAIRS mutated pairs

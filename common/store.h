@@ -162,6 +162,11 @@ struct store_filter {
 pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
                                size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                void *arg, struct pb_why *why) PB_CHECKED;
+/* Those that are due to be tested: next_validation_ms from 1 up to due_ms, not inactive; in order of that
+ * time and of id, after such a pair (zeros: from the start). each() as above. */
+pb_err store_list_due(struct store *s, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                      size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                      struct pb_why *why) PB_CHECKED;
 /* How many there are of which type. each() is called for every type that has any, in order. */
 pb_err store_count_integrations(struct store *s, const struct store_filter *filter,
                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,

@@ -373,6 +373,7 @@ const struct store_ops store_mongo_ops = {
     .get_job = get_job,
     .get_meta = get_meta,
     .list_integrations = mongo_list_integrations,
+    .list_due = mongo_list_due,
     .count_integrations = mongo_count_integrations,
     .get_batch = get_batch,
     .list_batches = mongo_list_batches,

@@ -168,6 +168,48 @@ pb_err mongo_list_integrations(struct store *base, const struct store_filter *f,
     return err;
 }
 
+/* Behind the pair (time, id): later, or as late with a larger id. */
+static void put_later(bson_t *filter, int64_t after_ms, const struct pb_id *after)
+{
+    bson_t either, one, id;
+    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &either);
+    BSON_APPEND_DOCUMENT_BEGIN(&either, "0", &one);
+    BSON_APPEND_DOCUMENT_BEGIN(&one, "nextValidation", &id);
+    BSON_APPEND_DATE_TIME(&id, "$gt", after_ms);
+    bson_append_document_end(&one, &id);
+    bson_append_document_end(&either, &one);
+    BSON_APPEND_DOCUMENT_BEGIN(&either, "1", &one);
+    BSON_APPEND_DATE_TIME(&one, "nextValidation", after_ms);
+    put_place(&one, ID_INTEGRATION, after, false, NULL);
+    bson_append_document_end(&either, &one);
+    bson_append_array_end(filter, &either);
+}
+
+pb_err mongo_list_due(struct store *base, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                      size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                      struct pb_why *why)
+{
+    struct integrations list = {each, arg};
+    bson_t filter = BSON_INITIALIZER, part;
+    if (!limit)
+        return PB_OK;
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "nextValidation", &part);
+    BSON_APPEND_DATE_TIME(&part, "$gte", after_ms > 0 ? after_ms : 1);
+    BSON_APPEND_DATE_TIME(&part, "$lte", due_ms);
+    bson_append_document_end(&filter, &part);
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "status", &part);
+    mongo_put_status(&part, "$ne", STATUS_INACTIVE);
+    bson_append_document_end(&filter, &part);
+    put_later(&filter, after_ms, after);
+    bson_t *opts = BCON_NEW("hint", "due", "sort", "{", "nextValidation", BCON_INT32(1), "_id", BCON_INT32(1),
+                            "}", "limit", BCON_INT64((int64_t)limit), "batchSize", BCON_INT32(PAGE_ROWS));
+    pb_err err =
+        mongo_find((struct mongo *)base, MONGO_INTEGRATIONS, &filter, opts, give_integration, &list, why);
+    bson_destroy(&filter);
+    bson_destroy(opts);
+    return err;
+}
+
 static pb_err give_counts(struct mongo *m, mongoc_cursor_t *cursor,
                           pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
                           struct pb_why *why)

@@ -9,6 +9,9 @@ pb_err mongo_list_integrations(struct store *base, const struct store_filter *fi
                                const struct pb_id *after, size_t limit,
                                pb_err (*each)(void *arg, const struct integration *in), void *arg,
                                struct pb_why *why) PB_CHECKED;
+pb_err mongo_list_due(struct store *base, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                      size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                      struct pb_why *why) PB_CHECKED;
 pb_err mongo_count_integrations(struct store *base, const struct store_filter *filter,
                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
                                 struct pb_why *why) PB_CHECKED;

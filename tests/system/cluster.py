@@ -216,7 +216,7 @@ class Cluster:
         self.processes, self.workers = [], {}
         self.sandbox = self.keep(Sandbox(folder))
         self.broker = None
-        self.port = 0
+        self.port = two_ports()  # not one that the system may give to a client while the broker is down
 
     def new_keyring(self, name):
         return secret_file(self.data / name, f"key k1 {secrets.token_hex(32)}\n")
