@@ -4,6 +4,7 @@
 #include "common/store_mongo_docs.h"
 #include "common/store_mongo_jobs.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,6 +446,7 @@ pb_err mongo_commit(struct store *base, struct store_op *const *ops, size_t coun
 {
     struct mongo *m = (struct mongo *)base;
     pb_err err = PB_E_STORE;
+    assert(count <= LIMIT_COMMIT_OPS);
     for (int tries = 0; tries < 2; tries++) {
         m->transient = false;
         err = try_commit(m, ops, count, why);
