@@ -34,6 +34,7 @@ static const struct command *const commands[] = {
     &command_workers_list,
     &command_workers_drain,
     &command_keys_init,
+    &command_store_migrate,
 };
 
 const struct args_tables client_tables = {common, sizeof common / sizeof common[0], commands,
