@@ -14,12 +14,14 @@ SANFLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover
 endif
 
 VERSION  := 0.1.0
+# libmongoc's headers stand in folders of their own, and are not free of warnings
+MONGO_CFLAGS ?= -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbson-1.0
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion $(WERROR)
-ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
+ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(MONGO_CFLAGS) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
                $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
-COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
+COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
 COMMON_ARCHIVES = $(BUILD)/libcommon.a $(BUILD)/libjsonschema.a # each needs the other: the first comes again, in COMMON_LIBS
 BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
@@ -133,6 +135,10 @@ test: deps ## install what is missing, then run every test that needs no extra s
 	@$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) scripts/test
 
+.PHONY: test-mongo
+test-mongo: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(TESTS) ## the tests that need a MongoDB, on one that is found or started
+	@BUILD=$(BUILD) scripts/mongo run --test-commands -- scripts/test --mongo
+
 # The board in a world that fails, by seed.
 SEEDS ?= 2000
 $(BUILD)/patchbay-sim: $(call objects,$(wildcard tests/sim/*.c)) $(BUILD)/libbroker.a $(COMMON_ARCHIVES)
@@ -173,9 +179,9 @@ fuzz: ## try every parser with generated input for FUZZ_SECONDS each (needs clan
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build-fuzz $(FUZZ)
 
 .PHONY: demo
-demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself)
+demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself; STORE=URL)
 	@$(MAKE) --no-print-directory all $(BUILD)/patchbay-sandbox
-	@BUILD=$(BUILD) ONCE=$(ONCE) scripts/demo
+	@BUILD=$(BUILD) ONCE=$(ONCE) STORE='$(STORE)' scripts/demo
 
 .PHONY: run
 run: all ## a broker, workers and the embedded store in ./data

@@ -9,9 +9,11 @@
 #include "broker/http/http.h"
 #include "broker/intake.h"
 #include "broker/journal.h"
+#include "broker/keeper.h"
 #include "broker/links.h"
 #include "broker/loop.h"
 #include "broker/members.h"
+#include "broker/outage.h"
 #include "broker/payloads.h"
 #include "broker/reader.h"
 #include "broker/spec.h"
@@ -35,7 +37,8 @@ static const struct option options[] = {
     {"data-dir", OPTION_TEXT, AT(data_dir), "data", 0, 0, "DIR",
      "folder for admin.token and the embedded store"},
     {"store", OPTION_TEXT, AT(store), NULL, 0, 0, "URL",
-     "where everything durable lives: sqlite:FILE (default: patchbay.db in the data folder)"},
+     "where everything durable lives: sqlite:FILE (default: patchbay.db in the data folder) or "
+     "mongodb://HOSTS/DATABASE?OPTIONS"},
     {"manifests", OPTION_TEXT, AT(manifests), "manifests", 0, 0, "DIR", "folder of integration packages"},
     {"http-listen", OPTION_TEXT, AT(http_listen), "127.0.0.1:7400", 0, 0, "HOST:PORT",
      "address of the HTTP API"},
@@ -49,6 +52,8 @@ static const struct option options[] = {
      "unfinished jobs that one tenant may have; past that it is told to come back later"},
     {"tenant-concurrency", OPTION_NUMBER, AT(tenant_concurrency), "0", 0, 1000000, "N",
      "attempts of one tenant that may run at a time; 0 is any number"},
+    {"keeper-jobs", OPTION_NUMBER, AT(keeper_jobs), "1024", 0, 100000, "N",
+     "tests of integrations that are due, at a time; 0: none is tested unasked"},
     {"keep-days", OPTION_NUMBER, AT(keep_days), "7", 0, 36500, "DAYS", "how long jobs that ended are kept"},
     {"keep-dead-days", OPTION_NUMBER, AT(keep_dead_days), "30", 0, 36500, "DAYS",
      "how long jobs that were given up are kept, with what they need to be sent again"},
@@ -119,6 +124,7 @@ static pb_err load_seal_key(struct broker *b, struct store *store, struct pb_why
 
 static pb_err open_store(struct broker *b, struct store **store, struct pb_why *why)
 {
+    store_log(&b->log);
     pb_err err = store_open(b->settings.store, false, store, why);
     if (!err)
         err = store_next_epoch(*store, &b->epoch, why);
@@ -154,6 +160,10 @@ static pb_err open_board(struct broker *b, struct store *store, struct pb_why *w
         err = control_open(b, store, &b->control, why);
     if (!err)
         err = batches_open(b, store, &b->batches, why);
+    if (!err)
+        err = keeper_open(b, (size_t)b->settings.keeper_jobs, &b->keeper);
+    if (!err)
+        err = outages_open(&b->outages);
     return err ? err : load_jobs(b, store, why);
 }
 
@@ -204,12 +214,14 @@ static void close_parts(struct broker *b)
     reader_close(b->reader);
     journal_close(b->journal);
     batches_close(b->batches);
+    keeper_close(b->keeper);
     http_close(b->http); /* by now whoever waited for one of the above has been answered */
     links_close(b->links);
     control_close(b->control);
     payloads_close(b->payloads);
     effects_close(b->effects);
     board_free(b->board);
+    outages_close(b->outages);
     auth_close(b->auth);
     manifests_close(b->types);
 }
@@ -235,10 +247,12 @@ static pb_err read_settings(struct broker *b, struct pb_why *why)
 
 static void say_ready(struct broker *b)
 {
+    char store[STORE_SHOWN_BYTES];
+    store_shown(b->settings.store, store);
     log_line(&b->log, LOG_INFO, "ready", "http", b->settings.http_listen, "port",
              log_int((char[24]){0}, http_port(b->http)), "cluster", b->settings.cluster_listen, "store",
-             b->settings.store, "types", log_int((char[24]){0}, (long long)manifests_count(b->types)),
-             "waitingJobs", log_int((char[24]){0}, (long long)board_live(b->board)), NULL);
+             store, "types", log_int((char[24]){0}, (long long)manifests_count(b->types)), "waitingJobs",
+             log_int((char[24]){0}, (long long)board_live(b->board)), NULL);
 }
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/integration.h"
 #include "common/job.h"
+#include "common/log.h"
 
 #include <stdbool.h>
 
@@ -23,8 +24,8 @@ enum store_op_kind {
      * ended, too, until they are purged; from then on both are free again. */
     STORE_APPEND_JOB,
     /* job.id, state, result, finished_at_ms, attempts (kept where fewer); erases the payload, but of a job
-     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
-     * PB_E_CONFLICT. */
+     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the
+     * same state, else PB_E_CONFLICT. */
     STORE_FINISH_JOB,
     /* job.id, attempts, crashes, not_before_ms: an attempt ended without an outcome; the job stays waiting.
      * PB_E_CONFLICT if it has finished. */
@@ -73,7 +74,7 @@ struct store_change {
     enum store_change_kind kind;
     uint64_t fence;
     int64_t if_generation;
-    int64_t if_revision; /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
+    int64_t if_revision;    /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
     struct integration doc; /* for DELETE only its id; stored with the fence above */
 };
 
@@ -110,15 +111,24 @@ struct store_op {
     struct pb_id existing_job;
 };
 
-/* url: "sqlite:PATH" (a folder's file; the folder must exist). read_only opens beside a writer. why names
- * what is wrong and what to do (folder not writable, not a database, a newer schema, disk full). Opening for
- * writing makes tables and indexes; PB_E_BUSY: another broker has it open for writing. */
+/* url: "sqlite:PATH" (a folder's file; the folder must exist), or a MongoDB connection string. read_only
+ * opens beside a writer. why names what is wrong and what to do (folder not writable, not a database, a newer
+ * schema, disk full; no primary, wrong password), never the URL's user, password or options. Opening for
+ * writing makes tables and indexes; PB_E_BUSY: another broker has it open for writing (SQLite). */
 pb_err store_open(const char *url, bool read_only, struct store **out, struct pb_why *why) PB_CHECKED;
 void store_close(struct store *s);
 
-/* One durable transaction over all operations, in order. An operation whose own condition fails is left out
- * and says so in its outcome; the others are committed. PB_OK: all that are not marked are on disk, synced.
- * PB_E_DENIED: the handle is read-only. */
+/* url as logs and errors may show it: without user, password and options, cut to fit. */
+#define STORE_SHOWN_BYTES 160
+void store_shown(const char *url, char out[STORE_SHOWN_BYTES]);
+/* Where a library below the store may write its warnings, for the whole process; NULL (the start): nowhere.
+ * log is lent for ever. */
+void store_log(const struct log *log);
+
+/* One durable transaction over all operations, in order. (MongoDB: each operation is one, or one for its
+ * change and then one for its job; when the commit fails, some may be done: they may all be repeated.) An
+ * operation whose own condition fails is left out and says so in its outcome; the others are committed.
+ * PB_OK: all that are not marked are on disk, synced. PB_E_DENIED: the handle is read-only. */
 pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count,
                     struct pb_why *why) PB_CHECKED;
 
@@ -152,6 +162,11 @@ struct store_filter {
 pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
                                size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                void *arg, struct pb_why *why) PB_CHECKED;
+/* Those that are due to be tested: next_validation_ms from 1 up to due_ms, not inactive; in order of that
+ * time and of id, after such a pair (zeros: from the start). each() as above. */
+pb_err store_list_due(struct store *s, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                      size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                      struct pb_why *why) PB_CHECKED;
 /* How many there are of which type. each() is called for every type that has any, in order. */
 pb_err store_count_integrations(struct store *s, const struct store_filter *filter,
                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,

@@ -26,6 +26,9 @@ struct store_ops {
     pb_err (*list_jobs)(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
                         size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                         struct pb_why *why);
+    pb_err (*list_due)(struct store *s, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                       size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                       struct pb_why *why);
     pb_err (*count_integrations)(struct store *s, const struct store_filter *filter,
                                  pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
                                  struct pb_why *why);
@@ -43,6 +46,6 @@ struct store {
     bool read_only;
 };
 
-extern const struct store_ops store_sqlite_ops;
+extern const struct store_ops store_sqlite_ops, store_mongo_ops;
 
 #endif
