@@ -118,6 +118,9 @@ def measure(cluster, url, sizes, rounds, parallel):
     for size in sizes:
         grow(cluster, have, size)
         have = size
+        cluster.broker.stop()  # so that its memory is that of batches, not of the setups before
+        cluster.start_broker()
+        until("the workers are back", lambda: len(cluster.api().workers()) == len(cluster.workers))
         for _ in range(rounds):
             curl, wrk = run_curl(url, max(size, 20000), parallel), run_wrk(url, parallel)
             speed, m = run_batch(cluster, size)
