@@ -236,7 +236,9 @@ static pb_err count_integrations(struct store *base, const struct store_filter *
 {
     static const struct pb_id first = {{0}};
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_COUNT_INTEGRATIONS);
+    bool by_index = (!f->tenant || !*f->tenant) && (!f->text || !*f->text) && !f->status && !f->health &&
+                    !f->not_since_ms;
+    sqlite3_stmt *st = rows_take(&s->rows, by_index ? SQL_COUNT_OF_TYPES : SQL_COUNT_INTEGRATIONS);
     if (!st)
         return db_fail(s, why);
     rows_bind_id(st, 1, &first);

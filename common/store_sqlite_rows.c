@@ -100,6 +100,9 @@ static const char *const sql[SQL_STATEMENTS] = {
         "ORDER BY next_validation, id LIMIT ?4",
     [SQL_COUNT_INTEGRATIONS] = "SELECT type, count(*) FROM integrations WHERE id > ?1 AND " INTEGRATION_FILTER
                                " GROUP BY type ORDER BY type",
+    [SQL_COUNT_OF_TYPES] =
+        "SELECT type, count(*) FROM integrations INDEXED BY integrations_type WHERE id > ?1 "
+        "AND (?3 IS NULL OR type = ?3) AND (?8 IS NULL OR id <= ?8) GROUP BY type ORDER BY type",
     [SQL_PUT_BATCH] = "INSERT OR REPLACE INTO batches (id, state, tenant, created_at, finished_at, body) "
                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_GET_BATCH] = "SELECT id, state, tenant, created_at, finished_at, body FROM batches WHERE id = ?1",
