@@ -32,6 +32,8 @@ const char *answer_advice(const char *code)
         {"name_taken", "choose another --name, or patchbay rm the one that has it"},
         {"invalid_request", "patchbay types TYPE shows the fields"},
         {"no_worker", "start one; patchbay workers shows those there are"},
+        {"no_package", "install the type's package on every worker"},
+        {"schema_invalid", "patchbay lint names what is wrong with the package"},
         {"busy", "try again in a moment"},
         {"overloaded", "try again in a moment"},
         {"draining", "the broker is stopping; try again when it is back"},
