@@ -24,6 +24,7 @@ struct broker_settings {
     char *log_format, *log_level;
     int64_t lease_ms, tenant_jobs, tenant_concurrency;
     int64_t keep_days, keep_dead_days, keep_jobs; /* of jobs that have ended */
+    int64_t keeper_jobs;
 };
 
 struct broker {
@@ -38,6 +39,8 @@ struct broker {
     struct effects *effects;
     struct control *control;
     struct batches *batches;
+    struct keeper *keeper;
+    struct outages *outages;
     struct janitor janitor;
     struct intake *intake;
     struct auth *auth;
@@ -45,7 +48,7 @@ struct broker {
     struct loop *loop;
     bool have_seal_key; /* a worker has told it, now or before a restart */
     uint8_t seal_key[SEAL_PUBLIC_BYTES];
-    uint8_t name_key[16]; /* of the board's names (spec.h) */
+    uint8_t name_key[16];     /* of the board's names (spec.h) */
     struct id_series job_ids; /* a restarted broker takes jobs up in the order of their ids */
     uint32_t epoch;
     bool draining;   /* a signal came: nothing new is taken in */

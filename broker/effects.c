@@ -4,6 +4,7 @@
 #include "broker/broker.h"
 #include "broker/intake.h"
 #include "broker/journal.h"
+#include "broker/keeper.h"
 #include "broker/links.h"
 #include "broker/payloads.h"
 #include "broker/verdict.h"
@@ -100,7 +101,7 @@ static void fx_accept(struct broker *b, const struct board_effect *fx)
 
 static void fx_reject(struct broker *b, const struct board_effect *fx)
 {
-    if (!batches_rejected(b, &fx->job))
+    if (!batches_rejected(b, &fx->job) && !keeper_rejected(b, &fx->job))
         intake_rejected(b, &fx->job, fx->err, fx->cargo);
     journal_op_free(fx->cargo);
 }
@@ -178,7 +179,7 @@ static void fx_finish(struct broker *b, const struct board_effect *fx)
 {
     struct store_op *op = verdict_complete(fx->cargo, fx);
     payloads_forget(b->payloads, &fx->job);
-    if (batches_finished(b, fx, op))
+    if (batches_finished(b, fx, op) || keeper_finished(b, fx, op))
         return;
     intake_finished(b, &fx->job, verdict_state(fx->outcome), op ? op->job.result : NULL);
     journal_op_free(op ? op : fx->cargo);

@@ -9,9 +9,11 @@
 #include "broker/http/http.h"
 #include "broker/intake.h"
 #include "broker/journal.h"
+#include "broker/keeper.h"
 #include "broker/links.h"
 #include "broker/loop.h"
 #include "broker/members.h"
+#include "broker/outage.h"
 #include "broker/payloads.h"
 #include "broker/reader.h"
 #include "broker/spec.h"
@@ -49,6 +51,8 @@ static const struct option options[] = {
      "unfinished jobs that one tenant may have; past that it is told to come back later"},
     {"tenant-concurrency", OPTION_NUMBER, AT(tenant_concurrency), "0", 0, 1000000, "N",
      "attempts of one tenant that may run at a time; 0 is any number"},
+    {"keeper-jobs", OPTION_NUMBER, AT(keeper_jobs), "1024", 0, 100000, "N",
+     "tests of integrations that are due, at a time; 0: none is tested unasked"},
     {"keep-days", OPTION_NUMBER, AT(keep_days), "7", 0, 36500, "DAYS", "how long jobs that ended are kept"},
     {"keep-dead-days", OPTION_NUMBER, AT(keep_dead_days), "30", 0, 36500, "DAYS",
      "how long jobs that were given up are kept, with what they need to be sent again"},
@@ -154,6 +158,10 @@ static pb_err open_board(struct broker *b, struct store *store, struct pb_why *w
         err = control_open(b, store, &b->control, why);
     if (!err)
         err = batches_open(b, store, &b->batches, why);
+    if (!err)
+        err = keeper_open(b, (size_t)b->settings.keeper_jobs, &b->keeper);
+    if (!err)
+        err = outages_open(&b->outages);
     return err ? err : load_jobs(b, store, why);
 }
 
@@ -204,12 +212,14 @@ static void close_parts(struct broker *b)
     reader_close(b->reader);
     journal_close(b->journal);
     batches_close(b->batches);
+    keeper_close(b->keeper);
     http_close(b->http); /* by now whoever waited for one of the above has been answered */
     links_close(b->links);
     control_close(b->control);
     payloads_close(b->payloads);
     effects_close(b->effects);
     board_free(b->board);
+    outages_close(b->outages);
     auth_close(b->auth);
     manifests_close(b->types);
 }

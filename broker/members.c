@@ -3,6 +3,7 @@
 #include "broker/broker.h"
 #include "broker/effects.h"
 #include "broker/journal.h"
+#include "broker/outage.h"
 #include "broker/verdict.h"
 
 #include <sodium.h>
@@ -90,6 +91,27 @@ static void set_seal_key(struct broker *b, const uint8_t key[SEAL_PUBLIC_BYTES])
     journal_op_free(op);
 }
 
+/* Validations tell whether a provider is well; setups tell what people type. */
+static void watch_provider(struct broker *b, const struct wire_outcome *o, const struct store_op *op)
+{
+    char name[64];
+    enum result_code code;
+    snprintf(name, sizeof name, "%.*s", (int)(o->code.len < 63 ? o->code.len : 63),
+             o->code.data ? o->code.data : "");
+    if (op->change.kind != CHANGE_REPLACE || result_code_parse(name, &code) != PB_OK ||
+        !outages_note(b->outages, op->change.doc.type, code, b->now_ms))
+        return;
+    if (outages_is_on(b->outages, op->change.doc.type, b->now_ms))
+        log_line(
+            &b->log, LOG_WARN,
+            "most tests of a type fail alike: its provider is taken to be down, and no integration is put "
+            "into the status error for it",
+            "type", op->change.doc.type, "code", name, NULL);
+    else
+        log_line(&b->log, LOG_INFO, "the tests of a type no longer fail alike", "type", op->change.doc.type,
+                 NULL);
+}
+
 static void take_outcome(struct broker *b, links_session session, const struct wire_outcome *o)
 {
     struct board_event e = {
@@ -106,6 +128,7 @@ static void take_outcome(struct broker *b, links_session session, const struct w
                  "a worker's outcome holds a document that cannot be read; its attempt will be lost", NULL);
         return;
     }
+    watch_provider(b, o, e.cargo);
     effects_step(b, &e);
 }
 

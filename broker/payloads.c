@@ -4,6 +4,7 @@
 #include "broker/effects.h"
 #include "broker/journal.h"
 #include "broker/links.h"
+#include "broker/outage.h"
 #include "broker/reader.h"
 #include "broker/verdict.h"
 #include "common/integration.h"
@@ -122,6 +123,12 @@ static uint32_t time_left_ms(const struct payloads *p, const struct board_effect
     return d->deadline_ms > now_ms ? (uint32_t)(d->deadline_ms - now_ms) : 1;
 }
 
+static uint32_t flags_of(const struct payloads *p, const struct board_effect *d, const struct job *job)
+{
+    bool hold = outages_is_on(p->broker->outages, job->type, p->broker->now_ms);
+    return (d->alone ? WIRE_ALONE : 0u) | (hold ? WIRE_HOLD_FLIPS : 0u);
+}
+
 /* Does an attempt of this kind work on the integration as it is stored? The others bring all they need. */
 static bool works_on_document(enum job_kind kind)
 {
@@ -145,7 +152,7 @@ static void send_attempt(struct payloads *p, const struct board_effect *d, const
         .attempt = d->attempts + 1,
         .integration = job->integration,
         .type = {job->type, strlen(job->type)},
-        .flags = d->alone ? WIRE_ALONE : 0,
+        .flags = flags_of(p, d, job),
         .payload = payload,
     };
     links_send_attempt(p->broker->links, d->session, &a);

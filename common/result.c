@@ -222,8 +222,10 @@ static int64_t backoff(uint32_t failures, uint64_t random)
 /* Tests of one type that were set up or imported together drift apart, because each next one comes at a
  * random place in the last quarter of the interval. */
 static int64_t next_validation(const struct integration *in, const struct result *r, enum again again,
-                               int64_t now_ms, int64_t interval_ms, uint64_t random)
+                               const struct result_terms *t)
 {
+    int64_t now_ms = t->now_ms;
+    uint64_t random = t->random;
     switch (again) {
     case NOT_AGAIN:
         return 0;
@@ -236,7 +238,7 @@ static int64_t next_validation(const struct integration *in, const struct result
             return r->retry_at_ms + spread(0, MINUTE_MS, random);
         return now_ms + backoff(in->failures, random);
     default:
-        return now_ms + spread(interval_ms * 3 / 4, interval_ms, random);
+        return now_ms + spread(t->interval_ms * 3 / 4, t->interval_ms, random);
     }
 }
 
@@ -252,13 +254,14 @@ static void apply_success(struct integration *in, const struct result *r)
  * bad key and a broken configuration do not confirm each other, and a provider that is down confirms neither.
  */
 static void apply_failure(struct integration *in, const struct result *r, enum flips how, enum flips before,
-                          int64_t now_ms)
+                          const struct result_terms *t)
 {
+    int64_t now_ms = t->now_ms;
     bool suspicion = how == CONFIRMED || how == PERSISTENT;
     count_failure(in, now_ms);
     if (how != before || !suspicion)
         in->suspect_since_ms = 0;
-    bool flip = flips(in, r, how, now_ms);
+    bool flip = flips(in, r, how, now_ms) && !t->hold_flips;
     if (suspicion && !in->suspect_since_ms)
         in->suspect_since_ms = now_ms;
     if (flip && in->status != STATUS_INACTIVE)
@@ -301,24 +304,25 @@ static enum flips flips_of_stored(const struct integration *in)
     return how;
 }
 
-pb_err result_apply(struct integration *in, const struct result *r, bool fresh, int64_t now_ms,
-                    int64_t interval_ms, uint64_t random)
+pb_err result_apply(struct integration *in, const struct result *r, const struct result_terms *t)
 {
     const struct code *c = code_of(r->code);
     enum flips before = flips_of_stored(in);
     pb_err err = store_texts(in, r);
     if (err)
         return err;
-    if (fresh)
+    if (t->fresh)
         in->status = STATUS_ACTIVE;
     if (c->cls == CLASS_OK || c->cls == CLASS_NONE)
         apply_success(in, r);
     else
-        apply_failure(in, r, c->flips, before, now_ms);
+        apply_failure(in, r, c->flips, before, t);
     in->health = c->health;
-    in->last_validated_ms = now_ms;
-    bool confirming = c->flips == CONFIRMED && in->status == STATUS_ACTIVE;
-    in->next_validation_ms = confirming ? now_ms + spread(CONFIRM_AFTER_MS, CONFIRM_AFTER_MS * 3 / 2, random)
-                                        : next_validation(in, r, c->again, now_ms, interval_ms, random);
+    in->last_validated_ms = t->now_ms;
+    bool held = t->hold_flips && c->flips != NEVER; /* whether it is the key will be seen when the provider is back */
+    bool confirming = c->flips == CONFIRMED && in->status == STATUS_ACTIVE && !held;
+    in->next_validation_ms = confirming
+                                 ? t->now_ms + spread(CONFIRM_AFTER_MS, CONFIRM_AFTER_MS * 3 / 2, t->random)
+                                 : next_validation(in, r, held ? BACKING_OFF : c->again, t);
     return PB_OK;
 }

@@ -85,12 +85,17 @@ void result_text(char *out, size_t size, const char *text, size_t len);
 json_t *result_json(const struct result *r);
 
 struct integration;
+/* When and how a result is applied. interval_ms: the type's time between tests. random: uniform over uint64;
+ * it spreads the next one (full jitter). fresh: of a setup, whose refusals do not come here. hold_flips: the
+ * provider is taken to be down, so nothing is put into the status error. now_ms: the wall clock. */
+struct result_terms {
+    int64_t now_ms, interval_ms;
+    uint64_t random;
+    bool fresh, hold_flips;
+};
 /* What a validation's result does to the record: status, health, failures, first_failed_at, suspect_since,
- * last_validated, next_validation, account and result, by the table in MANIFEST.md: one bad probe never flips
- * an active integration, transient failures never do. interval_ms is the type's time between tests; random is
- * uniform over uint64 and spreads the next one (full jitter). Setup passes fresh = true: refusals do not come
- * here. now_ms is the wall clock. Pure. */
-pb_err result_apply(struct integration *in, const struct result *r, bool fresh, int64_t now_ms,
-                    int64_t interval_ms, uint64_t random) PB_CHECKED;
+ * last_validated, next_validation, account and result, by the table in the README ("What a test says"): one
+ * bad probe never flips an active integration, transient failures never do. Pure. */
+pb_err result_apply(struct integration *in, const struct result *r, const struct result_terms *t) PB_CHECKED;
 
 #endif

@@ -146,6 +146,13 @@ pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct
     return s->ops->list_tokens(s, each, arg, why);
 }
 
+pb_err store_list_due(struct store *s, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                      size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                      struct pb_why *why)
+{
+    return s->ops->list_due(s, due_ms, after_ms, after, limit, each, arg, why);
+}
+
 pb_err store_count_integrations(struct store *s, const struct store_filter *filter,
                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
                                 struct pb_why *why)

@@ -23,8 +23,8 @@ enum store_op_kind {
      * ended, too, until they are purged; from then on both are free again. */
     STORE_APPEND_JOB,
     /* job.id, state, result, finished_at_ms, attempts (kept where fewer); erases the payload, but of a job
-     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the same state, else
-     * PB_E_CONFLICT. */
+     * that is JOB_DEAD; applies change in the same transaction. Of a job that has finished: PB_OK if in the
+     * same state, else PB_E_CONFLICT. */
     STORE_FINISH_JOB,
     /* job.id, attempts, crashes, not_before_ms: an attempt ended without an outcome; the job stays waiting.
      * PB_E_CONFLICT if it has finished. */
@@ -73,7 +73,7 @@ struct store_change {
     enum store_change_kind kind;
     uint64_t fence;
     int64_t if_generation;
-    int64_t if_revision; /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
+    int64_t if_revision;    /* REPLACE: another revision is a PB_E_CONFLICT, too; 0: any */
     struct integration doc; /* for DELETE only its id; stored with the fence above */
 };
 
@@ -152,6 +152,11 @@ struct store_filter {
 pb_err store_list_integrations(struct store *s, const struct store_filter *filter, const struct pb_id *after,
                                size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                void *arg, struct pb_why *why) PB_CHECKED;
+/* Those that are due to be tested: next_validation_ms from 1 up to due_ms, not inactive; in order of that
+ * time and of id, after such a pair (zeros: from the start). each() as above. */
+pb_err store_list_due(struct store *s, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                      size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                      struct pb_why *why) PB_CHECKED;
 /* How many there are of which type. each() is called for every type that has any, in order. */
 pb_err store_count_integrations(struct store *s, const struct store_filter *filter,
                                 pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,

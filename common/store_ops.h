@@ -26,6 +26,9 @@ struct store_ops {
     pb_err (*list_jobs)(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
                         size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                         struct pb_why *why);
+    pb_err (*list_due)(struct store *s, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                       size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                       struct pb_why *why);
     pb_err (*count_integrations)(struct store *s, const struct store_filter *filter,
                                  pb_err (*each)(void *arg, const char *type, uint64_t count), void *arg,
                                  struct pb_why *why);

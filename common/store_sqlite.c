@@ -50,6 +50,9 @@ static const char *const migrations[SCHEMA_VERSION] = {
     " fence INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE UNIQUE INDEX integrations_name ON integrations (tenant, name);"
     "CREATE INDEX integrations_type ON integrations (type, id);"
+    "CREATE INDEX integrations_due ON integrations (next_validation, id) WHERE next_validation > 0 AND "
+    "status "
+    "<> 2;"
     "CREATE TABLE batches (id BLOB PRIMARY KEY, state INTEGER NOT NULL, tenant TEXT NOT NULL,"
     " created_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE tombstones (id BLOB PRIMARY KEY, fence INTEGER NOT NULL, deleted_at INTEGER NOT NULL) "
@@ -180,6 +183,23 @@ static pb_err get_meta(struct store *base, const char *key, char **out, struct p
     return err;
 }
 
+/* Runs a bound statement that gives integrations, and gives it back. */
+static pb_err each_integration(struct sqlite *s, sqlite3_stmt *st,
+                               pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                               struct pb_why *why)
+{
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct integration in;
+        rows_read_integration(st, &in);
+        err = each(arg, &in);
+        integration_fini(&in);
+    }
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
 static pb_err list_integrations(struct store *base, const struct store_filter *f, const struct pb_id *after,
                                 size_t limit, pb_err (*each)(void *arg, const struct integration *in),
                                 void *arg, struct pb_why *why)
@@ -192,16 +212,22 @@ static pb_err list_integrations(struct store *base, const struct store_filter *f
     rows_bind_id(st, 1, after);
     rows_bind_integration_filter(st, f);
     sqlite3_bind_int64(st, 9, (sqlite3_int64)limit);
-    pb_err err = PB_OK;
-    int rc = SQLITE_DONE;
-    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        struct integration in;
-        rows_read_integration(st, &in);
-        err = each(arg, &in);
-        integration_fini(&in);
-    }
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return each_integration(s, st, each, arg, why);
+}
+
+static pb_err list_due(struct store *base, int64_t due_ms, int64_t after_ms, const struct pb_id *after,
+                       size_t limit, pb_err (*each)(void *arg, const struct integration *in), void *arg,
+                       struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_DUE);
+    if (!st)
+        return db_fail(s, why);
+    sqlite3_bind_int64(st, 1, due_ms);
+    sqlite3_bind_int64(st, 2, after_ms);
+    rows_bind_id(st, 3, after);
+    sqlite3_bind_int64(st, 4, (sqlite3_int64)limit);
+    return each_integration(s, st, each, arg, why);
 }
 
 static pb_err count_integrations(struct store *base, const struct store_filter *f,
@@ -451,6 +477,7 @@ const struct store_ops store_sqlite_ops = {
     .get_job = get_job,
     .get_meta = get_meta,
     .list_integrations = list_integrations,
+    .list_due = list_due,
     .count_integrations = count_integrations,
     .get_batch = get_batch,
     .list_batches = list_batches,

@@ -50,7 +50,8 @@ static const char *const sql[SQL_STATEMENTS] = {
         "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19) ON CONFLICT DO NOTHING",
     [SQL_FIND_JOB] = "SELECT id FROM jobs WHERE (tenant = ?1 AND idem = ?2) OR id = ?3",
     [SQL_FINISH_JOB] =
-        "UPDATE jobs SET state = ?2, result = ?3, finished_at = ?4, attempts = max(attempts, ?5), payload = iif(?2 = 5, payload, NULL), "
+        "UPDATE jobs SET state = ?2, result = ?3, finished_at = ?4, attempts = max(attempts, ?5), payload = "
+        "iif(?2 = 5, payload, NULL), "
         "code = iif(json_valid(?3), json_extract(?3, '$.code'), NULL) WHERE id = ?1 AND state = 1",
     [SQL_RETRY_JOB] =
         "UPDATE jobs SET attempts = ?2, crashes = ?3, not_before = ?4 WHERE id = ?1 AND state = 1",
@@ -92,6 +93,11 @@ static const char *const sql[SQL_STATEMENTS] = {
     [SQL_LIST_OF_TYPE] = "SELECT " INTEGRATION_COLUMNS
                          " FROM integrations INDEXED BY integrations_type WHERE type = ?3 AND id > ?1 "
                          "AND " INTEGRATION_FILTER " ORDER BY id LIMIT ?9",
+    [SQL_LIST_DUE] =
+        "SELECT " INTEGRATION_COLUMNS
+        " FROM integrations INDEXED BY integrations_due WHERE next_validation > 0 AND status <> 2 "
+        "AND next_validation <= ?1 AND (next_validation, id) > (?2, ?3) "
+        "ORDER BY next_validation, id LIMIT ?4",
     [SQL_COUNT_INTEGRATIONS] = "SELECT type, count(*) FROM integrations WHERE id > ?1 AND " INTEGRATION_FILTER
                                " GROUP BY type ORDER BY type",
     [SQL_PUT_BATCH] = "INSERT OR REPLACE INTO batches (id, state, tenant, created_at, finished_at, body) "

@@ -4,6 +4,7 @@
 #include "common/limbo.h"
 #include "common/limits.h"
 #include "common/push.h"
+#include "worker/holding.h"
 
 #include <errno.h>
 #include <nng/nng.h>
@@ -19,7 +20,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #define ADDRESS_BYTES    256
 #define HELLO_MIN_MS     500 /* patience with a dial, and with the first hello; doubled with each try */
@@ -33,17 +33,6 @@
 #define UNSETTLED_FACTOR 4 /* no new work while this many times the capacity waits to be settled */
 
 enum link_state { AWAY, CALLING, HELLO_SENT, JOIN_SENT, JOINED };
-
-/* An attempt that this worker has: running, or finished and not settled. */
-struct held {
-    uint64_t fence;
-    struct pb_id job;
-    bool finished;
-    uint64_t sent_ms; /* finished: when it was reported last in this session; 0: not yet */
-    struct wire_outcome outcome;
-    uint8_t *bytes; /* what outcome points to */
-    UT_hash_handle hh;
-};
 
 struct link {
     struct link_settings settings;
@@ -64,9 +53,8 @@ struct link {
     char jobs_address[ADDRESS_BYTES], reports_address[ADDRESS_BYTES];
     uint64_t now_ms, called_ms, heard_ms, sent_ms, retry_ms;
     uint32_t tries;
-    struct held *held;
-    uint32_t running, unsettled, unsent;
-    uint64_t running_sum, received;
+    struct holding holding;
+    uint64_t received;
     uint64_t told_received;  /* with the last report, */
     uint32_t told_free;      /* as the credit there */
     struct buf unsent_frame; /* a sealed report that the pipe had no room for */
@@ -232,7 +220,7 @@ static struct wire_text text_of(const char *text)
 /* What a join says, allocated as one piece with its lists. */
 static pb_err pack_join(const struct link *l, struct buf *out)
 {
-    size_t types = manifests_count(l->settings.types), count = HASH_COUNT(l->held), i = 0;
+    size_t types = manifests_count(l->settings.types), count = holding_count(&l->holding), i = 0;
     struct wire_join join = {.name = text_of(l->settings.name),
                              .version = text_of(l->settings.version),
                              .capacity = l->settings.capacity};
@@ -245,8 +233,7 @@ static pb_err pack_join(const struct link *l, struct buf *out)
             const struct manifest *m = manifests_at(l->settings.types, i);
             join.types[i] = (struct wire_type){text_of(m->type), text_of(m->hash)};
         }
-        for (const struct held *h = l->held; h; h = h->hh.next)
-            join.held[join.held_count++] = (struct wire_held){h->job, h->fence};
+        join.held_count = holding_list(&l->holding, join.held);
         join.type_count = types;
         err = wire_pack_join(&join, out);
     }
@@ -311,16 +298,6 @@ static int dial_jobs(struct link *l)
     return rv ? rv : nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
 }
 
-/* Everything unsettled is reported anew: the broker may be another one. */
-static void mark_unsent(struct link *l)
-{
-    l->unsent = 0;
-    for (struct held *h = l->held; h; h = h->hh.next) {
-        h->sent_ms = 0;
-        l->unsent += h->finished;
-    }
-}
-
 static void start_session(struct link *l, const struct wire_joined *j)
 {
     struct pb_why why = {0};
@@ -342,7 +319,7 @@ static void start_session(struct link *l, const struct wire_joined *j)
     l->refusal_logged = false;
     l->heard_ms = l->now_ms;
     l->sent_ms = 0;
-    mark_unsent(l);
+    holding_begin_session(&l->holding);
     log_line(l->log, LOG_INFO, "joined", "broker", l->settings.broker, NULL);
 }
 
@@ -394,49 +371,20 @@ static void turn_members(struct link *l)
 
 /* -- attempts held -- */
 
-static struct held *find(struct link *l, uint64_t fence)
-{
-    struct held *h;
-    HASH_FIND(hh, l->held, &fence, sizeof fence, h);
-    return h;
-}
-
-static void drop(struct link *l, struct held *h)
-{
-    if (h->finished) {
-        l->unsettled--;
-        l->unsent -= h->sent_ms == 0;
-    } else {
-        l->running--;
-        l->running_sum -= h->fence;
-    }
-    HASH_DEL(l->held, h);
-    free(h->bytes);
-    free(h);
-}
-
 /* An outcome that the link gives by itself. */
-static void end_unasked(struct link *l, const struct held *h, enum job_outcome outcome)
+static void end_unasked(struct link *l, const struct pb_id *job, uint64_t fence, enum job_outcome outcome)
 {
-    struct wire_outcome o = {.job = h->job, .fence = h->fence, .outcome = outcome};
+    struct wire_outcome o = {.job = *job, .fence = fence, .outcome = outcome};
     link_outcome(l, &o);
 }
 
 static void take_attempt(struct link *l, const struct wire_attempt *a)
 {
     l->received++;
-    if (find(l, a->fence))
-        return;
-    struct held *h = calloc(1, sizeof *h);
-    if (!h)
-        return; /* no memory: the broker finds it missing from our list */
-    h->fence = a->fence;
-    h->job = a->job;
-    HASH_ADD(hh, l->held, fence, sizeof h->fence, h);
-    l->running++;
-    l->running_sum += h->fence;
+    if (holding_add(&l->holding, &a->job, a->fence) != PB_OK)
+        return;      /* it came before; or, without memory, the broker finds it missing from our list */
     if (l->draining) /* it was on its way; another worker begins it sooner than this one could end it */
-        end_unasked(l, h, OUTCOME_RETURNED);
+        end_unasked(l, &a->job, a->fence, OUTCOME_RETURNED);
     else
         l->events.attempt(l->arg, a);
 }
@@ -444,33 +392,26 @@ static void take_attempt(struct link *l, const struct wire_attempt *a)
 /* What has finished has an outcome that is reported anyway. */
 static void take_stop(struct link *l, uint64_t fence)
 {
-    struct held *h = find(l, fence);
-    if (!h || h->finished)
+    const struct pb_id *job = holding_running(&l->holding, fence);
+    if (!job)
         return;
     l->events.cancel(l->arg, fence);
-    end_unasked(l, h, OUTCOME_CANCELLED);
+    end_unasked(l, job, fence, OUTCOME_CANCELLED);
 }
 
 static void take_cancel(struct link *l, uint64_t fence)
 {
-    struct held *h = find(l, fence);
-    if (!h)
-        return;
-    if (!h->finished)
+    if (holding_running(&l->holding, fence))
         l->events.cancel(l->arg, fence);
-    drop(l, h);
+    holding_drop(&l->holding, fence);
 }
 
-/* Attempts first: what follows may speak of them. */
 static void take_jobs(struct link *l, const struct wire_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->attempt_count; i++)
         take_attempt(l, &jobs->attempts[i]);
-    for (size_t i = 0; i < jobs->settled_count; i++) {
-        struct held *h = find(l, jobs->settled[i]);
-        if (h && h->finished)
-            drop(l, h);
-    }
+    for (size_t i = 0; i < jobs->settled_count; i++)
+        holding_settle(&l->holding, jobs->settled[i]);
     for (size_t i = 0; i < jobs->cancel_count; i++)
         take_cancel(l, jobs->cancel[i]);
     for (size_t i = 0; i < jobs->stop_count; i++)
@@ -532,8 +473,9 @@ void link_turn(struct link *l, uint64_t now_ms)
 
 static uint32_t free_slots(const struct link *l)
 {
-    bool blocked = l->draining || l->unsettled >= UNSETTLED_FACTOR * l->settings.capacity;
-    return blocked || l->running >= l->settings.capacity ? 0 : l->settings.capacity - l->running;
+    bool blocked = l->draining || l->holding.unsettled >= UNSETTLED_FACTOR * l->settings.capacity;
+    return blocked || l->holding.running >= l->settings.capacity ? 0
+                                                                 : l->settings.capacity - l->holding.running;
 }
 
 /* Does the broker think that there is much less room here than there is? It would wait for the next beat. */
@@ -544,63 +486,6 @@ static bool has_room_untold(const struct link *l)
     return free > known && (known == 0 || free - known >= l->settings.capacity / 2);
 }
 
-static size_t outcome_bytes(const struct wire_outcome *o)
-{
-    return o->result.len + o->code.len + o->change.doc.len + 128;
-}
-
-/* Outcomes that were never reported in this session, or so long ago that the report or its settling may be
- * lost. */
-static bool is_due(const struct link *l, const struct held *h)
-{
-    return h->finished && (h->sent_ms == 0 || l->now_ms >= h->sent_ms + 2 * (uint64_t)l->beat_ms);
-}
-
-static size_t gather(struct link *l, struct wire_outcome out[LIMIT_BATCH_ENTRIES])
-{
-    size_t count = 0, bytes = 0;
-    for (struct held *h = l->held; h && count < LIMIT_BATCH_ENTRIES; h = h->hh.next) {
-        if (!is_due(l, h))
-            continue;
-        bytes += outcome_bytes(&h->outcome);
-        if (count && bytes > LIMIT_BATCH_BYTES)
-            break;
-        out[count++] = h->outcome;
-    }
-    return count;
-}
-
-static void mark_sent(struct link *l, const struct wire_outcome *outcomes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct held *h = find(l, outcomes[i].fence);
-        l->unsent -= h->sent_ms == 0;
-        h->sent_ms = l->now_ms;
-    }
-}
-
-static struct wire_held *list_running(const struct link *l, size_t *count)
-{
-    struct wire_held *list = calloc(HASH_COUNT(l->held) + 1, sizeof *list);
-    for (const struct held *h = list ? l->held : NULL; h; h = h->hh.next)
-        list[(*count)++] = (struct wire_held){h->job, h->fence};
-    return list;
-}
-
-/* Outcomes of this message stop counting as running with it; those that wait for the next message count
- * still, so that what the broker adds up is what it has seen. */
-static void count_running(const struct link *l, struct wire_report *r)
-{
-    r->running = l->running;
-    r->running_sum = l->running_sum;
-    for (const struct held *h = l->held; h; h = h->hh.next) {
-        if (!h->finished || h->sent_ms)
-            continue;
-        r->running++;
-        r->running_sum += h->fence;
-    }
-}
-
 static pb_err seal_report(struct link *l)
 {
     struct wire_outcome outcomes[LIMIT_BATCH_ENTRIES];
@@ -609,10 +494,10 @@ static pb_err seal_report(struct link *l)
     struct buf plain;
     l->told_free = r.free;
     l->told_received = r.received;
-    r.outcome_count = gather(l, outcomes);
-    mark_sent(l, outcomes, r.outcome_count);
-    count_running(l, &r);
-    if (l->list_asked && (r.list = list_running(l, &r.list_count))) {
+    r.outcome_count = holding_report(&l->holding, l->now_ms, 2 * (uint64_t)l->beat_ms, outcomes);
+    holding_count_running(&l->holding, &r.running, &r.running_sum);
+    if (l->list_asked && (r.list = calloc(holding_count(&l->holding) + 1, sizeof *r.list))) {
+        r.list_count = holding_list(&l->holding, r.list);
         r.has_list = true;
         l->list_asked = false;
     }
@@ -630,7 +515,8 @@ static void send_reports(struct link *l)
 {
     bool beat = l->now_ms >= l->sent_ms + l->beat_ms;
     pb_err err = PB_OK;
-    while (!err && (l->unsent_frame.len || l->unsent || l->list_asked || beat || has_room_untold(l))) {
+    while (!err &&
+           (l->unsent_frame.len || l->holding.unsent || l->list_asked || beat || has_room_untold(l))) {
         if (!l->unsent_frame.len)
             err = seal_report(l);
         if (!err)
@@ -693,34 +579,9 @@ uint64_t link_tick(struct link *l, uint64_t now_ms)
 
 /* -- outcomes -- */
 
-static const void *copy_part(uint8_t **at, const void *from, size_t len)
-{
-    uint8_t *to = *at;
-    if (len)
-        memcpy(to, from, len);
-    *at += len;
-    return to;
-}
-
 void link_outcome(struct link *l, const struct wire_outcome *outcome)
 {
-    struct held *h = find(l, outcome->fence);
-    if (!h || h->finished)
-        return;
-    uint8_t *at = malloc(outcome_bytes(outcome));
-    if (!at)
-        return; /* it stays "running"; draining or a restart hands it back */
-    h->bytes = at;
-    h->outcome = *outcome;
-    h->outcome.code.data = copy_part(&at, outcome->code.data, outcome->code.len);
-    h->outcome.result.data = copy_part(&at, outcome->result.data, outcome->result.len);
-    h->outcome.change.doc.data = copy_part(&at, outcome->change.doc.data, outcome->change.doc.len);
-    h->finished = true;
-    h->sent_ms = 0;
-    l->running--;
-    l->running_sum -= h->fence;
-    l->unsettled++;
-    l->unsent++;
+    holding_finish(&l->holding, outcome);
 }
 
 void link_drain(struct link *l)
@@ -748,7 +609,7 @@ static bool may_more_come(const struct link *l)
 
 bool link_is_drained(const struct link *l)
 {
-    return l->draining && !l->held && !may_more_come(l);
+    return l->draining && holding_count(&l->holding) == 0 && !may_more_come(l);
 }
 
 bool link_has_joined(const struct link *l)
@@ -806,19 +667,13 @@ static void say_goodbye(struct link *l)
 
 void link_close(struct link *l)
 {
-    struct held *h, *next;
     if (!l)
         return;
     if (l->state == JOINED)
         say_goodbye(l);
     close_members(l);
     close_session(l);
-    HASH_ITER(hh, l->held, h, next)
-    {
-        HASH_DEL(l->held, h);
-        free(h->bytes);
-        free(h);
-    }
+    holding_fini(&l->holding);
     limbo_fini(&l->limbo);
     sodium_memzero(&l->hello, sizeof l->hello);
     buf_fini(&l->unsent_frame);

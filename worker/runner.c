@@ -24,7 +24,7 @@ struct run {
     struct pb_id job;
     uint64_t fence;
     enum job_kind kind;
-    uint32_t attempt;
+    uint32_t attempt, flags;
     const struct manifest *manifest; /* NULL: this worker has no such package */
     struct integration doc;          /* as read; of a setup: what it is going to be */
     struct credentials credentials;
@@ -152,7 +152,12 @@ static pb_err apply(struct run *run, const struct result *result)
     run->doc.revision++;
     run->doc.fence = run->fence;
     int64_t interval_ms = run->manifest ? run->manifest->interval_ms : INT64_C(86400000);
-    pb_err err = result_apply(&run->doc, result, run->kind == JOB_SETUP, now_ms, interval_ms, random);
+    const struct result_terms terms = {.now_ms = now_ms,
+                                       .interval_ms = interval_ms,
+                                       .random = random,
+                                       .fresh = run->kind == JOB_SETUP,
+                                       .hold_flips = run->flags & WIRE_HOLD_FLIPS};
+    pb_err err = result_apply(&run->doc, result, &terms);
     return err || !run->manifest ? err : register_events(run);
 }
 
@@ -401,8 +406,12 @@ void runner_start(struct runner *r, const struct wire_attempt *a)
     struct run *run = calloc(1, sizeof *run);
     if (!run)
         return; /* no memory for an outcome either: the lease or a list will show it */
-    *run =
-        (struct run){.runner = r, .job = a->job, .fence = a->fence, .kind = a->kind, .attempt = a->attempt};
+    *run = (struct run){.runner = r,
+                        .job = a->job,
+                        .fence = a->fence,
+                        .kind = a->kind,
+                        .attempt = a->attempt,
+                        .flags = a->flags};
     HASH_ADD(hh, r->running, fence, sizeof run->fence, run);
     if ((size_t)a->kind < sizeof starts / sizeof starts[0] && starts[a->kind]) {
         starts[a->kind](run, a);

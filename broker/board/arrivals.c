@@ -23,7 +23,8 @@ static void fill(struct board *b, uint32_t i, const struct board_event *e)
     s->max_attempts = (uint16_t)(most < UINT16_MAX ? most : UINT16_MAX);
     s->attempts = (uint16_t)(spec->attempts < UINT16_MAX ? spec->attempts : UINT16_MAX);
     s->crashes = (uint8_t)(spec->crashes < UINT8_MAX ? spec->crashes : UINT8_MAX);
-    s->flags = (uint8_t)((spec->memory ? SLOT_MEMORY : 0) | (spec->retried ? SLOT_RETRIED : 0) | (spec->cancelled ? SLOT_CANCELLED : 0));
+    s->flags = (uint8_t)((spec->memory ? SLOT_MEMORY : 0) | (spec->retried ? SLOT_RETRIED : 0) |
+                         (spec->cancelled ? SLOT_CANCELLED : 0));
     if (!spec->deadline_ms)
         return;
     uint64_t seconds = (spec->deadline_ms + 999) / 1000;

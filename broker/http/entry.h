@@ -31,7 +31,8 @@ struct entry {
 
 void entry_fini(struct entry *e);
 
-/* Fills e, zeroed before, from one object of the body; the job's id is left to whoever submits it. Other than PB_OK: no memory, or the store failed. */
+/* Fills e, zeroed before, from one object of the body; the job's id is left to whoever submits it. Other than
+ * PB_OK: no memory, or the store failed. */
 pb_err entry_read(struct entry *e, const json_t *object, const struct entry_context *c, struct store *store,
                   struct pb_why *why) PB_CHECKED;
 

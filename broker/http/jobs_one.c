@@ -21,7 +21,8 @@ struct lookup {
     struct http_request *r;
     struct pb_id id;
     found_job *found; /* with the job as the store has it; ends the lookup, or goes on with it */
-    bool again;       /* it was read before, and waited for or acted upon */
+    bool acts;  /* found() asks the board or the intake for something, which end before the reader does */
+    bool again; /* it was read before, and waited for or acted upon */
     struct job job;
 };
 
@@ -42,6 +43,8 @@ static void look_done(void *arg, pb_err err, const struct pb_why *why)
     struct lookup *l = arg;
     if (!err && !http_sees(l->r, l->job.tenant))
         err = PB_E_NOT_FOUND;
+    if (!err && l->acts && l->r->broker->stopped)
+        err = PB_E_CLOSED;
     if (!err) {
         l->found(l);
         return;
@@ -70,7 +73,7 @@ static void look_again(void *arg, const struct intake_answer *a)
     look(l);
 }
 
-static void look_up(struct http_request *r, found_job *found)
+static void look_up(struct http_request *r, found_job *found, bool acts)
 {
     struct pb_id id;
     if (!http_arg_id(r, ID_JOB, &id))
@@ -80,7 +83,7 @@ static void look_up(struct http_request *r, found_job *found)
         http_refuse_error(r, PB_E_MEMORY, NULL);
         return;
     }
-    *l = (struct lookup){.r = r, .id = id, .found = found};
+    *l = (struct lookup){.r = r, .id = id, .found = found, .acts = acts};
     look(l);
 }
 
@@ -129,7 +132,7 @@ static void get(struct lookup *l)
 
 void jobs_get(struct http_request *r)
 {
-    look_up(r, get);
+    look_up(r, get, false);
 }
 
 /* -- cancelling -- */
@@ -160,6 +163,7 @@ static void cancel(struct lookup *l)
     pb_err err = control_cancel(b, &l->id);
     if (!err) {
         l->found = show_accepted;
+        l->acts = false;
         err = intake_wait(b, &l->id, CANCEL_WAIT_MS, look_again, l);
     }
     if (!err)
@@ -174,7 +178,7 @@ static void cancel(struct lookup *l)
 
 void jobs_cancel(struct http_request *r)
 {
-    look_up(r, cancel);
+    look_up(r, cancel, true);
 }
 
 /* -- sending a dead one again -- */
@@ -191,6 +195,7 @@ static void revived(void *arg, const struct intake_answer *a)
         return;
     }
     l->found = a->finished ? show : show_accepted;
+    l->acts = false;
     look(l);
 }
 
@@ -211,5 +216,5 @@ static void retry(struct lookup *l)
 
 void jobs_retry(struct http_request *r)
 {
-    look_up(r, retry);
+    look_up(r, retry, true);
 }

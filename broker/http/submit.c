@@ -331,8 +331,8 @@ static void read_on(struct bulk *b);
 static void slice_done(void *arg, pb_err err, const struct pb_why *why)
 {
     struct bulk *b = arg;
-    if (err) {
-        end_refused(b, err, why);
+    if (err || b->r->broker->stopped) { /* what was read before the end cannot be submitted after it */
+        end_refused(b, err ? err : PB_E_CLOSED, why);
     } else if (b->refusal) {
         http_refuse(b->r, b->refusal, "%s", b->detail);
         bulk_free(b);

@@ -30,6 +30,12 @@ static void fail_first(struct ask *ask)
         ask->answer = ANSWER_ERROR503;
 }
 
+static void refuse_later(struct ask *ask)
+{
+    if (ask->nth > ask->number)
+        ask->answer = ANSWER_REVOKED;
+}
+
 static void answer_followed(struct ask *ask)
 {
     if (ask->followed)
@@ -56,6 +62,7 @@ static const struct word words[] = {
     {"redirecthost", BARE, ANSWER_OK, wire_redirect_host, NULL, "302 to https://evil.example/steal"},
     {"redirectloop", BARE, ANSWER_OK, wire_redirect_loop, NULL, "302 to itself"},
     {"flaky", NUMBER_MUST, ANSWER_OK, NULL, fail_first, "flaky<n>: 503 n times, then ok"},
+    {"turns", NUMBER_MUST, ANSWER_OK, NULL, refuse_later, "turns<n>: ok n times, then refused as revoked"},
     {"revoked", BARE, ANSWER_REVOKED, NULL, NULL, "refused as revoked"},
     {"expired", BARE, ANSWER_EXPIRED, NULL, NULL, "refused as expired"},
     {"inactive", BARE, ANSWER_INACTIVE, NULL, NULL, "the account is disabled"},
@@ -114,7 +121,7 @@ const char *behaviour_word(const struct provider *provider, const char *key)
 bool behaviour_counts(const char *word)
 {
     const struct word *w = word_find(word);
-    return w && w->adjust == fail_first;
+    return w && (w->adjust == fail_first || w->adjust == refuse_later);
 }
 
 void behaviour_decide(struct ask *ask)

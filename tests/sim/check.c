@@ -66,7 +66,7 @@ static bool is_true(const struct world *w, const struct sim_job *j, const struct
         [REASON_DEADLINE] = j->plan.deadline_ms && w->now_ms >= j->plan.deadline_ms,
         [REASON_ATTEMPTS] = (j->plan.memory ? j->seen.attempts + 1 : fx->attempts) >= attempts_of(&j->plan),
         [REASON_POISON] = j->seen.alone_deaths + j->seen.doubts >= LIMIT_JOB_CRASHES,
-        [REASON_LOST] = j->plan.memory,
+        [REASON_LOST] = j->plan.memory && !j->plan.retried,
     };
     return reasons[fx->reason];
 }

@@ -15,6 +15,7 @@ struct board_spec spec_of(const struct world *w, unsigned job)
                               .not_before_ms = p->not_before_ms,
                               .deadline_ms = p->deadline_ms,
                               .memory = p->memory,
+                              .retried = p->retried,
                               .host_limit = host_limit(p->names[KEY_HOST])};
     for (int k = 0; k < KEYS; k++)
         spec.names[k] = p->names[k]; /* the same numbers under each key: they must not be mixed up */
@@ -33,7 +34,8 @@ static void plan(struct world *w, struct plan *p)
     p->max_attempts = one_in(w, 4) ? 1 + (uint32_t)chance(w, 3) : 0;
     p->not_before_ms = one_in(w, 6) ? w->now_ms + chance(w, 3000) : 0;
     p->deadline_ms = one_in(w, 8) ? w->now_ms + 1 + chance(w, 8000) : 0;
-    p->memory = one_in(w, 10);
+    p->memory = one_in(w, 8);
+    p->retried = p->memory && one_in(w, 2);
     p->poison = one_in(w, 60);
 }
 

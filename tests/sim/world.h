@@ -36,8 +36,8 @@ struct plan {
     enum job_priority priority;
     uint32_t max_attempts;
     uint64_t not_before_ms, deadline_ms;
-    bool memory;
-    bool poison; /* whoever runs it dies */
+    bool memory, retried; /* retried: a memory job that outlives its worker */
+    bool poison;          /* whoever runs it dies */
 };
 
 /* What is durable. */

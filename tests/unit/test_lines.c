@@ -247,6 +247,29 @@ static void lines_give_turns_by_weight(void **state)
     model_close(&m);
 }
 
+static void lines_give_turns_at_a_gate_by_tenant_too(void **state)
+{
+    (void)state;
+    static struct model m;
+    const struct board_limit one = {.concurrency = 1};
+    model_open(&m, 1);
+    assert_int_equal(lines_limit(m.lines, KEY_TYPE, 1, &one), PB_OK);
+    for (unsigned n = 0; n < 300; n++) { /* a tenant's crowd, of ten hosts, and another's one job */
+        m.jobs[n] = (struct waiter){.names = {n < 299 ? 1 : 2, 1, 1 + n % 10}, .priority = PRIORITY_NORMAL};
+        enter(&m, n);
+        push(&m, n);
+    }
+    unsigned before = 0;
+    for (uint32_t slot; (slot = lines_next(m.lines, m.now_ms)) != NONE; before++) {
+        assert_int_equal(lines_next(m.lines, m.now_ms), NONE);
+        if (m.jobs[job_of(&m, slot)].names[KEY_TENANT] == 2)
+            break;
+        lines_return(m.lines, slot_at(&m.slots, slot)->line);
+    }
+    assert_in_range(before, 0, 2);
+    model_close(&m);
+}
+
 static void lines_tell_when_a_gate_opens(void **state)
 {
     (void)state;
@@ -285,6 +308,7 @@ int main(void)
         cmocka_unit_test(lines_agree_with_a_naive_model),
         cmocka_unit_test(lines_give_tenants_turns),
         cmocka_unit_test(lines_give_turns_by_weight),
+        cmocka_unit_test(lines_give_turns_at_a_gate_by_tenant_too),
         cmocka_unit_test(lines_tell_when_a_gate_opens),
         cmocka_unit_test(lines_forget_gates_that_nobody_needs),
     };

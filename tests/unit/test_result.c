@@ -183,7 +183,8 @@ static const struct row {
 static void apply_at(struct integration *in, enum result_code code, int64_t now_ms, uint64_t random)
 {
     struct result r = {.code = code};
-    assert_int_equal(result_apply(in, &r, false, now_ms, INTERVAL, random), PB_OK);
+    assert_int_equal(result_apply(in, &r, &(struct result_terms){now_ms, INTERVAL, random, false, false}),
+                     PB_OK);
     assert_int_equal(in->last_validated_ms, now_ms);
 }
 
@@ -242,7 +243,7 @@ static void result_apply_of_a_setup_is_active_with_what_was_found(void **state)
         struct integration in = {0};
         struct result r = {
             .code = codes[i], .account_id = "acct_1", .account_label = "Acme", .host = "api.example.com"};
-        assert_int_equal(result_apply(&in, &r, true, NOW, INTERVAL, 0), PB_OK);
+        assert_int_equal(result_apply(&in, &r, &(struct result_terms){NOW, INTERVAL, 0, true, false}), PB_OK);
         assert_int_equal(in.status, STATUS_ACTIVE);
         assert_int_equal(in.health, i == 0 ? HEALTH_OK : HEALTH_UNKNOWN);
         assert_string_equal(in.account_id, "acct_1");
@@ -258,13 +259,13 @@ static void result_apply_keeps_the_account_when_a_later_test_does_not_say_it(voi
     struct result r = {
         .code = RESULT_OK, .account_id = "acct_1", .account_label = "Acme", .host = "a.example"};
     (void)state;
-    assert_int_equal(result_apply(&in, &r, false, NOW, INTERVAL, 0), PB_OK);
+    assert_int_equal(result_apply(&in, &r, &(struct result_terms){NOW, INTERVAL, 0, false, false}), PB_OK);
     apply_at(&in, RESULT_TIMEOUT, NOW + 1, 0);
     assert_string_equal(in.account_id, "acct_1");
     assert_string_equal(in.account_label, "Acme");
     assert_string_equal(in.host, "a.example");
     r = (struct result){.code = RESULT_OK, .account_id = "acct_2"};
-    assert_int_equal(result_apply(&in, &r, false, NOW, INTERVAL, 0), PB_OK);
+    assert_int_equal(result_apply(&in, &r, &(struct result_terms){NOW, INTERVAL, 0, false, false}), PB_OK);
     assert_string_equal(in.account_id, "acct_2");
     integration_fini(&in);
 }
@@ -363,6 +364,25 @@ static void result_apply_bad_key_flips_on_a_second_probe_after_a_minute(void **s
     }
 }
 
+static void result_apply_holds_flips_back_while_the_provider_is_down(void **state)
+{
+    struct integration in = with_status(STATUS_ACTIVE);
+    struct result r = {.code = RESULT_CREDENTIALS_REVOKED};
+    (void)state;
+    const struct result_terms held = {NOW, INTERVAL, 0, false, true};
+    assert_int_equal(result_apply(&in, &r, &held), PB_OK);
+    assert_int_equal(in.status, STATUS_ACTIVE);
+    assert_int_equal(in.health, HEALTH_DEGRADED);
+    assert_int_equal(in.next_validation_ms, NOW + MINUTE); /* soon, and then less and less often */
+    r.code = RESULT_OK;
+    assert_int_equal(result_apply(&in, &r, &held), PB_OK);
+    assert_int_equal(in.next_validation_ms, NOW + INTERVAL * 3 / 4);
+    r.code = RESULT_CREDENTIALS_REVOKED;
+    apply_at(&in, r.code, NOW, 0); /* the provider is well, and says so still */
+    assert_int_equal(in.status, STATUS_ERROR);
+    integration_fini(&in);
+}
+
 static void result_apply_bad_key_probed_often_within_a_minute_does_not_flip(void **state)
 {
     struct integration in = with_status(STATUS_ACTIVE);
@@ -448,7 +468,8 @@ static void result_apply_missing_scope_flips_only_at_the_identity_step(void **st
     for (int identity = 0; identity < 2; identity++) {
         struct integration in = with_status(STATUS_ACTIVE);
         struct result r = {.code = RESULT_INSUFFICIENT_SCOPE, .identity = identity};
-        assert_int_equal(result_apply(&in, &r, false, NOW, INTERVAL, 0), PB_OK);
+        assert_int_equal(result_apply(&in, &r, &(struct result_terms){NOW, INTERVAL, 0, false, false}),
+                         PB_OK);
         assert_int_equal(in.status, identity ? STATUS_ERROR : STATUS_ACTIVE);
         integration_fini(&in);
     }
@@ -488,7 +509,8 @@ static void result_apply_waits_as_long_as_the_provider_asks(void **state)
         for (uint64_t random = 0; random < 200000; random += 7919) {
             struct integration in = with_status(STATUS_ACTIVE);
             struct result r = {.code = RESULT_RATE_LIMITED, .retry_at_ms = NOW + cases[i].retry_after_ms};
-            assert_int_equal(result_apply(&in, &r, false, NOW, INTERVAL, random), PB_OK);
+            assert_int_equal(
+                result_apply(&in, &r, &(struct result_terms){NOW, INTERVAL, random, false, false}), PB_OK);
             assert_in_range((uint64_t)(in.next_validation_ms - NOW), (uint64_t)cases[i].from_ms,
                             (uint64_t)cases[i].to_ms);
             integration_fini(&in);
@@ -514,6 +536,7 @@ int main(void)
         cmocka_unit_test(result_apply_untestable_does_not_heal_an_error),
         cmocka_unit_test(result_apply_transient_and_own_failures_never_flip),
         cmocka_unit_test(result_apply_bad_key_flips_on_a_second_probe_after_a_minute),
+        cmocka_unit_test(result_apply_holds_flips_back_while_the_provider_is_down),
         cmocka_unit_test(result_apply_bad_key_probed_often_within_a_minute_does_not_flip),
         cmocka_unit_test(result_apply_suspicion_is_confirmed_only_by_its_own_kind),
         cmocka_unit_test(result_apply_configuration_flips_after_three_failures_over_a_day),
