@@ -65,7 +65,7 @@ $(BUILD)/patchbay-broker: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(COMMON_A
 $(BUILD)/patchbay-worker: $(BUILD)/worker/main.o $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
-$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(COMMON_ARCHIVES)
+$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))

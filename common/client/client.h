@@ -73,6 +73,7 @@ extern const struct command command_up, command_types, command_test, command_set
     command_show, command_rm, command_validate, command_revalidate, command_jobs_list, command_jobs_show,
     command_jobs_cancel, command_jobs_retry, command_jobs_submit, command_queue_show, command_queue_pause,
     command_queue_resume, command_workers_list, command_workers_drain, command_keys_init;
+extern const struct command command_event_validate, command_schema_check, command_lint;
 extern const struct args_tables client_tables;
 
 #endif

@@ -14,26 +14,12 @@ static const struct option common[] = {
 };
 
 static const struct command *const commands[] = {
-    &command_up,
-    &command_types,
-    &command_test,
-    &command_setup,
-    &command_list,
-    &command_show,
-    &command_rm,
-    &command_validate,
-    &command_revalidate,
-    &command_jobs_list,
-    &command_jobs_show,
-    &command_jobs_submit,
-    &command_jobs_cancel,
-    &command_jobs_retry,
-    &command_queue_show,
-    &command_queue_pause,
-    &command_queue_resume,
-    &command_workers_list,
-    &command_workers_drain,
-    &command_keys_init,
+    &command_up,           &command_types,          &command_test,         &command_setup,
+    &command_list,         &command_show,           &command_rm,           &command_validate,
+    &command_revalidate,   &command_event_validate, &command_schema_check, &command_lint,
+    &command_jobs_list,    &command_jobs_show,      &command_jobs_submit,  &command_jobs_cancel,
+    &command_jobs_retry,   &command_queue_show,     &command_queue_pause,  &command_queue_resume,
+    &command_workers_list, &command_workers_drain,  &command_keys_init,
 };
 
 const struct args_tables client_tables = {common, sizeof common / sizeof common[0], commands,
