@@ -14,12 +14,14 @@ SANFLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover
 endif
 
 VERSION  := 0.1.0
+# libmongoc's headers stand in folders of their own, and are not free of warnings
+MONGO_CFLAGS ?= -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbson-1.0
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion $(WERROR)
-ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
+ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(MONGO_CFLAGS) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
                $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
-COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
+COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
 COMMON_ARCHIVES = $(BUILD)/libcommon.a $(BUILD)/libjsonschema.a # each needs the other: the first comes again, in COMMON_LIBS
 BROKER_LIBS := -lmicrohttpd
 SANDBOX_LIBS := -lmicrohttpd -lgnutls -ljansson -lz -lpthread
@@ -81,20 +83,20 @@ $(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(COMMON_ARCHIVES)
 
 # The JSON Schema engine: a library of its own, with one file of C++ for simdjson.
 CXX ?= c++
-JSONSCHEMA_LIBS := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a
+JSONSCHEMA_ARCHIVES := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a
 $(BUILD)/libjsonschema.a: $(call objects,$(wildcard common/jsonschema/*.c)) $(BUILD)/common/jsonschema/index.o
 $(BUILD)/common/jsonschema/index.o: common/jsonschema/index.cpp
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -I. -fPIE -Wall -Wextra $(WERROR) $(SANFLAGS) -fno-sanitize=vptr $(CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(BUILD)/libjsonschema.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+$(BUILD)/tests/jsonschema/suite: $(BUILD)/tests/jsonschema/suite.o $(JSONSCHEMA_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
-$(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(BUILD)/libjsonschema.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+$(BUILD)/tests/bench/jsonschema/bench: $(BUILD)/tests/bench/jsonschema/bench.o $(JSONSCHEMA_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 PAIRS ?= 20000
-$(BUILD)/tests/jsonschema/judge: $(BUILD)/tests/jsonschema/judge.o $(BUILD)/libjsonschema.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(JSONSCHEMA_LIBS) $(COMMON_LIBS)
+$(BUILD)/tests/jsonschema/judge: $(BUILD)/tests/jsonschema/judge.o $(JSONSCHEMA_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 .PHONY: jsonschema-oracle
 jsonschema-oracle: $(BUILD)/tests/jsonschema/judge jsonschema-suite ## the engine beside jsonschema-rs over PAIRS mutated pairs
@@ -132,6 +134,10 @@ unit: $(TESTS) ## run the unit and store tests alone
 test: deps ## install what is missing, then run every test that needs no extra server
 	@$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) scripts/test
+
+.PHONY: test-mongo
+test-mongo: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(TESTS) ## the tests that need a MongoDB, on one that is found or started
+	@BUILD=$(BUILD) scripts/mongo run --test-commands -- scripts/test --mongo
 
 # The board in a world that fails, by seed.
 SEEDS ?= 2000
@@ -173,9 +179,9 @@ fuzz: ## try every parser with generated input for FUZZ_SECONDS each (needs clan
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build-fuzz $(FUZZ)
 
 .PHONY: demo
-demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself)
+demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself; STORE=URL)
 	@$(MAKE) --no-print-directory all $(BUILD)/patchbay-sandbox
-	@BUILD=$(BUILD) ONCE=$(ONCE) scripts/demo
+	@BUILD=$(BUILD) ONCE=$(ONCE) STORE='$(STORE)' scripts/demo
 
 .PHONY: run
 run: all ## a broker, workers and the embedded store in ./data

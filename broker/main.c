@@ -37,7 +37,8 @@ static const struct option options[] = {
     {"data-dir", OPTION_TEXT, AT(data_dir), "data", 0, 0, "DIR",
      "folder for admin.token and the embedded store"},
     {"store", OPTION_TEXT, AT(store), NULL, 0, 0, "URL",
-     "where everything durable lives: sqlite:FILE (default: patchbay.db in the data folder)"},
+     "where everything durable lives: sqlite:FILE (default: patchbay.db in the data folder) or "
+     "mongodb://HOSTS/DATABASE?OPTIONS"},
     {"manifests", OPTION_TEXT, AT(manifests), "manifests", 0, 0, "DIR", "folder of integration packages"},
     {"http-listen", OPTION_TEXT, AT(http_listen), "127.0.0.1:7400", 0, 0, "HOST:PORT",
      "address of the HTTP API"},
@@ -123,6 +124,7 @@ static pb_err load_seal_key(struct broker *b, struct store *store, struct pb_why
 
 static pb_err open_store(struct broker *b, struct store **store, struct pb_why *why)
 {
+    store_log(&b->log);
     pb_err err = store_open(b->settings.store, false, store, why);
     if (!err)
         err = store_next_epoch(*store, &b->epoch, why);
@@ -245,10 +247,12 @@ static pb_err read_settings(struct broker *b, struct pb_why *why)
 
 static void say_ready(struct broker *b)
 {
+    char store[STORE_SHOWN_BYTES];
+    store_shown(b->settings.store, store);
     log_line(&b->log, LOG_INFO, "ready", "http", b->settings.http_listen, "port",
              log_int((char[24]){0}, http_port(b->http)), "cluster", b->settings.cluster_listen, "store",
-             b->settings.store, "types", log_int((char[24]){0}, (long long)manifests_count(b->types)),
-             "waitingJobs", log_int((char[24]){0}, (long long)board_live(b->board)), NULL);
+             store, "types", log_int((char[24]){0}, (long long)manifests_count(b->types)), "waitingJobs",
+             log_int((char[24]){0}, (long long)board_live(b->board)), NULL);
 }
 
 int main(int argc, char **argv)

@@ -1,12 +1,14 @@
 /* The door to every store: picks the implementation, and asserts what callers owe it. */
 #include "common/store.h"
 
+#include "common/store_mongo_uri.h"
 #include "common/store_ops.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
-static const struct store_ops *const implementations[] = {&store_sqlite_ops};
+static const struct store_ops *const implementations[] = {&store_sqlite_ops, &store_mongo_ops};
 #define IMPLEMENTATIONS (sizeof implementations / sizeof implementations[0])
 
 static const struct store_ops *find_ops(const char *url)
@@ -20,9 +22,12 @@ static const struct store_ops *find_ops(const char *url)
 pb_err store_open(const char *url, bool read_only, struct store **out, struct pb_why *why)
 {
     const struct store_ops *ops = find_ops(url);
+    char shown[STORE_SHOWN_BYTES];
+    store_shown(url, shown);
     if (!ops)
-        return pb_fail(why, PB_E_UNSUPPORTED, url, "is no store that this program knows; write it like %s",
-                       implementations[0]->example);
+        return pb_fail(why, PB_E_UNSUPPORTED, shown,
+                       "is no store that this program knows; write it like %s or %s",
+                       implementations[0]->example, implementations[1]->example);
     struct store *s;
     pb_err err = ops->open(url, read_only, &s, why);
     if (err)
@@ -31,6 +36,24 @@ pb_err store_open(const char *url, bool read_only, struct store **out, struct pb
     s->read_only = read_only;
     *out = s;
     return PB_OK;
+}
+
+/* A user's name and password stand before the last @, whatever they hold; options may hold secrets, too. */
+void store_shown(const char *url, char out[STORE_SHOWN_BYTES])
+{
+    const char *scheme = strstr(url, "://"), *at = strrchr(url, '@');
+    if (!scheme) {
+        snprintf(out, STORE_SHOWN_BYTES, "%s", url);
+        return;
+    }
+    const char *rest = at && at > scheme ? at + 1 : scheme + 3;
+    snprintf(out, STORE_SHOWN_BYTES, "%.*s://%s%.*s", (int)(scheme - url), url, at ? "***@" : "",
+             (int)strcspn(rest, "?"), rest);
+}
+
+void store_log(const struct log *log)
+{
+    mongo_uri_log(log);
 }
 
 void store_close(struct store *s)

@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/integration.h"
 #include "common/job.h"
+#include "common/log.h"
 
 #include <stdbool.h>
 
@@ -110,15 +111,24 @@ struct store_op {
     struct pb_id existing_job;
 };
 
-/* url: "sqlite:PATH" (a folder's file; the folder must exist). read_only opens beside a writer. why names
- * what is wrong and what to do (folder not writable, not a database, a newer schema, disk full). Opening for
- * writing makes tables and indexes; PB_E_BUSY: another broker has it open for writing. */
+/* url: "sqlite:PATH" (a folder's file; the folder must exist), or a MongoDB connection string. read_only
+ * opens beside a writer. why names what is wrong and what to do (folder not writable, not a database, a newer
+ * schema, disk full; no primary, wrong password), never the URL's user, password or options. Opening for
+ * writing makes tables and indexes; PB_E_BUSY: another broker has it open for writing (SQLite). */
 pb_err store_open(const char *url, bool read_only, struct store **out, struct pb_why *why) PB_CHECKED;
 void store_close(struct store *s);
 
-/* One durable transaction over all operations, in order. An operation whose own condition fails is left out
- * and says so in its outcome; the others are committed. PB_OK: all that are not marked are on disk, synced.
- * PB_E_DENIED: the handle is read-only. */
+/* url as logs and errors may show it: without user, password and options, cut to fit. */
+#define STORE_SHOWN_BYTES 160
+void store_shown(const char *url, char out[STORE_SHOWN_BYTES]);
+/* Where a library below the store may write its warnings, for the whole process; NULL (the start): nowhere.
+ * log is lent for ever. */
+void store_log(const struct log *log);
+
+/* One durable transaction over all operations, in order. (MongoDB: each operation is one, or one for its
+ * change and then one for its job; when the commit fails, some may be done: they may all be repeated.) An
+ * operation whose own condition fails is left out and says so in its outcome; the others are committed.
+ * PB_OK: all that are not marked are on disk, synced. PB_E_DENIED: the handle is read-only. */
 pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count,
                     struct pb_why *why) PB_CHECKED;
 

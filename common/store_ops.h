@@ -46,6 +46,6 @@ struct store {
     bool read_only;
 };
 
-extern const struct store_ops store_sqlite_ops;
+extern const struct store_ops store_sqlite_ops, store_mongo_ops;
 
 #endif

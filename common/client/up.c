@@ -186,7 +186,6 @@ static void add_broker(struct up *u, const char *cluster)
     init_child(u, u->place.broker, "broker");
     struct child *c = &u->children[0];
     child_option(c, "--data-dir", u->place.data);
-    child_option(c, "--store", s->store);
     child_option(c, "--manifests", u->place.manifests);
     child_option(c, "--http-listen", s->http_listen);
     child_option(c, "--cluster-listen", cluster);
@@ -520,6 +519,8 @@ static int run(struct client *c)
     u->client = c;
     u->signals = -1;
     unsetenv("PATCHBAY_TOKEN"); /* no business of the children */
+    if (c->settings.store)      /* may hold a password: arguments are everybody's to read */
+        setenv("PATCHBAY_STORE", c->settings.store, 1);
     pb_err err = place_open(c->settings.data_dir, c->settings.manifests, &u->place, &why);
     if (!err)
         err = open_signals(u, &why);
@@ -547,7 +548,7 @@ static const struct option options[] = {
     {"manifests", OPTION_TEXT, AT(manifests), NULL, 0, 0, "DIR",
      "folder of packages (default: ./manifests, else the installed ones)"},
     {"store", OPTION_TEXT, AT(store), NULL, 0, 0, "URL",
-     "sqlite:FILE (default: patchbay.db in the data folder)"},
+     "sqlite:FILE (default: patchbay.db in the data folder) or mongodb://HOSTS/DATABASE?OPTIONS"},
     {"ca-file", OPTION_TEXT, AT(ca_file), NULL, 0, 0, "FILE", "CAs that workers trust beside the system's"},
     {"connect-to", OPTION_LIST, AT(connect_to), NULL, 0, 0, "H:P:A:P",
      "reach a provider elsewhere, as with curl"},

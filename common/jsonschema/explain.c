@@ -408,7 +408,8 @@ static void say_one(struct js_runner *r, struct js_text *t, const struct js_valu
 {
     const struct js_op *op = what;
     uint32_t fits = 0;
-    for (uint32_t i = 0; i < op->count; i++)
+    bool told_apart = op->by_type || op->tag_key != NONE; /* then none fits, or there were no error */
+    for (uint32_t i = 0; !told_apart && i < op->count; i++)
         fits += js_run(r, r->s->ids.at[op->a + i], v, NULL);
     if (fits || !say_plainly(r, t, v, op))
         js_text_add(t, " must fit exactly one of %u alternatives, fits %u", op->count, fits);

@@ -26,21 +26,35 @@ static uint8_t types_of(const struct js_schema *s, const struct js_op *op, bool 
     return types;
 }
 
+/* What an instruction does with scalars and with types, seen from outside. */
+enum effect {
+    E_UNKNOWN = 0, /* depends on the value */
+    E_SAME,        /* what node b does */
+    E_EVERY,       /* what all branches do */
+    E_SOME,        /* what one of the branches does */
+    E_NOTHING,     /* it is about containers alone */
+};
+
+static const uint8_t effects[OP_CODES] = {
+    [OP_REF] = E_SAME,
+    [OP_SCOPE] = E_SAME,
+    [OP_ALL] = E_EVERY,
+    [OP_ANY] = E_SOME,
+    [OP_ONE] = E_SOME,
+    [OP_REQUIRED] = E_NOTHING,
+    [OP_NEEDS] = E_NOTHING,
+    [OP_NEEDS_SCHEMA] = E_NOTHING,
+    [OP_UNEVALUATED_PROPERTIES] = E_NOTHING,
+    [OP_UNEVALUATED_ITEMS] = E_NOTHING,
+};
+
 /* The types that an instruction lets through, as far as they are known. */
 static uint8_t op_types(const struct js_schema *s, const struct js_op *op)
 {
-    switch (op->code) {
-    case OP_REF:
-    case OP_SCOPE:
+    uint8_t effect = effects[op->code];
+    if (effect == E_SAME)
         return s->nodes.at[op->b].types;
-    case OP_ALL:
-        return types_of(s, op, true);
-    case OP_ANY:
-    case OP_ONE:
-        return types_of(s, op, false);
-    default:
-        return T_ANY;
-    }
+    return effect == E_EVERY || effect == E_SOME ? types_of(s, op, effect == E_EVERY) : T_ANY;
 }
 
 static void narrow(struct js_schema *s)
@@ -69,23 +83,12 @@ static uint8_t branches_pass(struct js_schema *s, const struct js_op *op, int de
 
 static uint8_t op_pass(struct js_schema *s, const struct js_op *op, int depth)
 {
-    switch (op->code) {
-    case OP_REF:
-    case OP_SCOPE:
+    uint8_t effect = effects[op->code];
+    if (effect == E_SAME)
         return pass_of(s, op->b, depth + 1);
-    case OP_ALL:
-    case OP_ANY:
-    case OP_ONE:
+    if (effect == E_EVERY || effect == E_SOME)
         return branches_pass(s, op, depth);
-    case OP_REQUIRED:
-    case OP_NEEDS:
-    case OP_NEEDS_SCHEMA:
-    case OP_UNEVALUATED_PROPERTIES:
-    case OP_UNEVALUATED_ITEMS:
-        return SCALARS; /* about containers alone */
-    default:
-        return 0;
-    }
+    return effect == E_NOTHING ? SCALARS : 0;
 }
 
 /* A node that is met within itself, or too deep, has no mask yet: 0 only means another look. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TESTS_MAX    100
+#define TESTS_MAX    120
 #define CARRIER_JOBS UINT64_C(1000000) /* ids of jobs that carry changes begin behind it */
 
 static void expect_ok(pb_err err, const struct pb_why *why)
@@ -33,6 +33,11 @@ static int close_it(void **state)
 struct store *suite_store(void **state)
 {
     return ((struct suite *)*state)->store;
+}
+
+int suite_steps(void **state, int many)
+{
+    return ((struct suite *)*state)->subject->remote ? many / 3 : many;
 }
 
 void suite_reopen(void **state)
@@ -207,6 +212,7 @@ int suite_run(const struct suite_subject *subject)
     count = add_part(tests, count, &suite_changes, &s);
     count = add_part(tests, count, &suite_reads, &s);
     count = add_part(tests, count, &suite_lists, &s);
+    count = add_part(tests, count, &suite_batches, &s);
     assert_true(count + subject->own_count <= TESTS_MAX);
     for (size_t i = 0; i < subject->own_count; i++)
         tests[count++] = subject->own[i];

@@ -3,6 +3,7 @@
 #ifndef PB_TESTS_STORE_SUITE_H
 #define PB_TESTS_STORE_SUITE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SUITE_URL_BYTES 256
@@ -12,6 +13,7 @@ struct suite_subject {
     /* Writes the URL of a store that does not exist or is empty; another one at each call. */
     void (*fresh)(void *arg, char url[SUITE_URL_BYTES]);
     void *arg;
+    bool remote; /* every operation is a round trip: tests by model take fewer steps */
     const struct CMUnitTest *own; /* tests of this implementation alone, run in the same group */
     size_t own_count;
 };

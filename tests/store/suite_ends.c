@@ -461,7 +461,7 @@ static void store_purge_agrees_with_a_model_over_many_steps(void **state)
 {
     uint64_t seed = 42;
     struct model m = {0};
-    for (int step = 0; step < 1500; step++) {
+    for (int step = 0; step < suite_steps(state, 1500); step++) {
         uint64_t random = scratch_random(&seed);
         if (random >> 32 & 15)
             model_step(state, &m, random);

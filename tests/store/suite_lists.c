@@ -126,7 +126,7 @@ static void store_list_jobs_agrees_with_a_model_for_every_mix_of_filters(void **
     size_t found = 0;
     fill(state, &l, &seed);
     for (unsigned which = 0; which < 128; which++)
-        for (int round = 0; round < 6; round++) {
+        for (int round = 0; round < suite_steps(state, 6); round++) {
             uint64_t r = scratch_random(&seed);
             struct pb_id integration = suite_id(900 + (r >> 40) % 4);
             struct store_job_filter f = filter_of(which, r, &integration);
@@ -134,7 +134,7 @@ static void store_list_jobs_agrees_with_a_model_for_every_mix_of_filters(void **
             expect_page(&l, &f, 0, 1 + (r >> 48) % 5);
             expect_page(&l, &f, 1 + (r >> 52) % JOBS, 1 + (r >> 48) % 5);
         }
-    assert_true(found > 2000);
+    assert_true(found > (size_t)suite_steps(state, 2000));
 }
 
 static void store_list_jobs_pages_hold_every_job_once_in_both_directions(void **state)

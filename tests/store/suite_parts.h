@@ -33,9 +33,11 @@ struct suite_part {
     const struct suite_test *tests;
     size_t count;
 };
-extern const struct suite_part suite_jobs, suite_ends, suite_changes, suite_reads, suite_lists;
+extern const struct suite_part suite_jobs, suite_ends, suite_changes, suite_reads, suite_lists, suite_batches;
 
 struct store *suite_store(void **state);
+/* How many steps of a test by model, of the many that a store on this machine takes. */
+int suite_steps(void **state, int many);
 void suite_reopen(void **state); /* closes the store and opens it again */
 void suite_renew(void **state);  /* closes it and opens another, empty one */
 struct store *suite_open_reader(void **state);

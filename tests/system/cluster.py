@@ -206,7 +206,8 @@ def secret_file(path, text):
 
 
 class Cluster:
-    def __init__(self, folder, lease_ms=2000, manifests=ROOT / "manifests", cluster_listen=None):
+    def __init__(self, folder, lease_ms=2000, manifests=ROOT / "manifests", cluster_listen=None, store=None):
+        self.store = store  # URL; None: the embedded one
         self.folder, self.data, self.manifests, self.lease_ms = folder, folder / "data", manifests, lease_ms
         self.data.mkdir(mode=0o700)
         (self.data / "run").mkdir(mode=0o700)
@@ -216,7 +217,7 @@ class Cluster:
         self.processes, self.workers = [], {}
         self.sandbox = self.keep(Sandbox(folder))
         self.broker = None
-        self.port = 0
+        self.port = two_ports()  # not one that the system may give to a client while the broker is down
 
     def new_keyring(self, name):
         return secret_file(self.data / name, f"key k1 {secrets.token_hex(32)}\n")
@@ -227,7 +228,8 @@ class Cluster:
 
     def broker_options(self):
         return ["--data-dir", self.data, "--manifests", self.manifests, "--http-listen", f"127.0.0.1:{self.port}",
-                "--cluster-listen", self.listen, "--cluster-secret", self.secret, "--lease-ms", self.lease_ms]
+                "--cluster-listen", self.listen, "--cluster-secret", self.secret, "--lease-ms", self.lease_ms,
+                *(["--store", self.store] if self.store else [])]
 
     def start_broker(self, *more, program="patchbay-broker", env=None):
         log = self.folder / "broker.log"

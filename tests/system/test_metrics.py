@@ -87,7 +87,7 @@ def test_what_happened_is_counted(cluster):
 
 def test_what_is_lost_and_late_is_counted(pair):
     api = pair.api()
-    jobs = [api.setup_job(f"late {n}", f"sk_test_slow800_late{n}").json["id"] for n in range(10)]
+    jobs = [api.setup_job(f"late {n}", f"sk_test_slow2500_late{n}").json["id"] for n in range(10)]
     until("both work", lambda: all(w["running"] > 0 for w in api.workers().values()))
     running = api.workers()["w1"]["running"]
     pair.workers["w1"].signal(signal.SIGSTOP)

@@ -106,7 +106,7 @@ def test_a_tenant_sends_only_its_own_dead_again(cluster):
 
 def test_a_worker_that_is_drained_loses_nothing_and_costs_no_attempt(pair):
     api = pair.api()
-    jobs = [api.setup_job(f"drained {n}", f"sk_test_slow700_dr{n}").json["id"] for n in range(24)]
+    jobs = [api.setup_job(f"drained {n}", f"sk_test_slow2000_dr{n}").json["id"] for n in range(24)]
     until("both work", lambda: all(w["running"] > 0 for w in api.workers().values()))
     answer = api.call("POST", f"/v1/workers/{api.workers()['w1']['id']}:drain")
     assert answer.status == 202 and answer.json["draining"] is True

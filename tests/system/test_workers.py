@@ -40,7 +40,7 @@ def test_two_workers_share_the_load(pair):
 
 def test_a_worker_killed_in_mid_job_costs_no_job(pair):
     api = pair.api()
-    futures = setups(api, 30, "sk_test_slow1500")
+    futures = setups(api, 30, "sk_test_slow2500")
     until("both work", lambda: all(w["running"] > 0 for w in api.workers().values()))
     pair.workers["w1"].kill()
     assert {a.status for a in done(futures)} == {201}
@@ -52,7 +52,7 @@ def test_a_worker_killed_in_mid_job_costs_no_job(pair):
 
 def test_a_worker_stopped_beyond_its_lease_changes_nothing_when_it_goes_on(pair):
     api = pair.api()
-    futures = setups(api, 20, "sk_test_slow1000")
+    futures = setups(api, 20, "sk_test_slow2500")
     until("both work", lambda: all(w["running"] > 0 for w in api.workers().values()))
     pair.workers["w1"].signal(signal.SIGSTOP)
     until("its lease is over", lambda: list(api.workers()) == ["w2"])
@@ -76,7 +76,7 @@ def setups_named(api, count, name):
 def test_a_late_setup_does_not_bring_back_what_was_deleted(pair):
     """The stopped worker holds a setup; another one does it, and the integration is removed before it goes on."""
     api = pair.api()
-    futures = setups(api, 2, "sk_test_slow800")
+    futures = setups(api, 6, "sk_test_slow2500")
     until("both work", lambda: all(w["running"] > 0 for w in api.workers().values()))
     pair.workers["w1"].signal(signal.SIGSTOP)
     records = [a.json for a in done(futures)]
@@ -147,7 +147,7 @@ def test_an_idle_worker_told_to_end_leaves_at_once(cluster):
 
 def test_a_worker_told_twice_leaves_its_work_to_others(pair):
     api = pair.api()
-    futures = setups(api, 8, "sk_test_slow1500")
+    futures = setups(api, 8, "sk_test_slow2500")
     until("both work", lambda: all(w["running"] > 0 for w in api.workers().values()))
     told = pair.workers["w1"]
     told.signal(signal.SIGTERM)
@@ -162,7 +162,7 @@ def test_a_worker_told_twice_leaves_its_work_to_others(pair):
 
 def test_a_broker_killed_in_mid_job_loses_no_job(pair):
     api = pair.api()
-    jobs = [api.setup(f"job {n}", f"sk_test_slow1200_{n}", wait=None).json for n in range(20)]
+    jobs = [api.setup(f"job {n}", f"sk_test_slow2500_{n}", wait=None).json for n in range(20)]
     until("both work", lambda: all(w["running"] > 0 for w in api.workers().values()))
     pair.broker.kill()
     pair.start_broker()
@@ -170,7 +170,7 @@ def test_a_broker_killed_in_mid_job_loses_no_job(pair):
     assert {api.finished(j["id"])["state"] for j in jobs} == {"done"}
     assert len(api.all()) == 20
     key_counts = pair.sandbox.requests()["byKey"]
-    repeated = [n for n in range(20) if key_counts[f"sk_test_slow1200_{n}"] != 1]
+    repeated = [n for n in range(20) if key_counts[f"sk_test_slow2500_{n}"] != 1]
     assert not repeated, "what was under way is adopted, not repeated"
 
 
