@@ -212,7 +212,7 @@ struct asked {
 
 static bool is_kind(const char *name)
 {
-    for (int k = JOB_SETUP; k <= JOB_PING; k++)
+    for (int k = JOB_SETUP; k <= JOB_VALIDATE_EVENT; k++)
         if (strcmp(job_kind_name((enum job_kind)k), name) == 0)
             return true;
     return false;
