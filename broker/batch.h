@@ -1,5 +1,6 @@
 /* What the files of the batches share: the structs. Nobody else includes this.
- *   batches.c       starting, orders, checkpoints, restarts
+ *   batches.c       orders, checkpoints, restarts, and what comes back of jobs
+ *   batch_start.c   a new one: what it is going to be, counted
  *   batch_window.c  one type of one batch: pages in, jobs out, the mark
  *   batch_json.c    as the store keeps it, and as the API shows it */
 #ifndef PB_BATCH_H
@@ -55,6 +56,13 @@ struct window {
     bool exhausted;    /* nothing is left to be read */
 };
 
+/* Who is to be told when a checkpoint is durable. */
+struct order {
+    batches_done *done;
+    void *arg;
+    struct order *next;
+};
+
 struct batch {
     struct batches *all;
     struct pb_id id, up_to; /* up_to: the last id that is part of it */
@@ -101,6 +109,9 @@ void window_count_left(struct window *w);
 /* How many may be sent now by the batch's rate; asks for at most most of them. */
 size_t batch_allowance(struct batch *b, size_t most);
 void batch_changed(struct batch *b);
+/* It is under way from now on, and all's to free. */
+void batch_enter(struct batches *all, struct batch *b);
+void batch_free(struct batch *b);
 
 /* -- batch_json.c -- */
 

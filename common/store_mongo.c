@@ -397,5 +397,7 @@ const struct store_ops store_mongo_ops = {
     .get_schedule = get_schedule,
     .list_schedules = mongo_list_schedules,
     .list_jobs = mongo_list_jobs,
+    .list_meta = mongo_list_meta,
+    .list_deleted = mongo_list_deleted,
     .list_tokens = mongo_list_tokens,
 };

@@ -42,6 +42,10 @@ struct store_ops {
     pb_err (*list_schedules)(struct store *s, const char *tenant,
                              pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
                              struct pb_why *why);
+    pb_err (*list_meta)(struct store *s, pb_err (*each)(void *arg, const char *key, const char *value),
+                        void *arg, struct pb_why *why);
+    pb_err (*list_deleted)(struct store *s, pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence),
+                           void *arg, struct pb_why *why);
     pb_err (*list_tokens)(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                           void *arg, struct pb_why *why);
 };

@@ -47,6 +47,7 @@ enum sql_statement {
     SQL_LIST_OF_TYPE,
     SQL_LIST_DUE,
     SQL_COUNT_INTEGRATIONS,
+    SQL_COUNT_OF_TYPES, /* by an index alone: where only the type and the ids matter */
     SQL_PUT_BATCH,
     SQL_GET_BATCH,
     SQL_LIST_BATCHES,
@@ -56,6 +57,8 @@ enum sql_statement {
     SQL_LIST_SCHEDULES,
     SQL_INSERT_TOKEN,
     SQL_LIST_TOKENS,
+    SQL_LIST_META,
+    SQL_LIST_DELETED,
     SQL_SET_META,
     SQL_UNSET_META,
     SQL_GET_META,

@@ -249,7 +249,7 @@ void batches_create(struct http_request *r)
         form_refuse(r, &report);
         return;
     }
-    pb_err err = batches_start(r->broker, &filter, (uint32_t)per_second, started, r);
+    pb_err err = batches_start(r->broker, NULL, &filter, (uint32_t)per_second, started, r);
     if (err == PB_E_BUSY)
         http_refuse(r, "busy", "%d batches are under way; cancel one, or wait for one to end", LIMIT_BATCHES);
     else if (err)

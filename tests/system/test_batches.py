@@ -400,3 +400,11 @@ def test_memory_does_not_grow_with_the_number(make_cluster, mixed, many):
         shutil.rmtree(cluster.data)
         shutil.rmtree(cluster.manifests)
     assert peaks[1] - peaks[0] < 24 * 1024, peaks
+
+
+def test_a_damaged_row_keeps_no_broker_from_starting(make_cluster, mixed):
+    cluster = mixed.into(make_cluster())
+    sql(cluster, "INSERT INTO batches VALUES (?, 1, '*', 1, 0, '{')", bytes(16))
+    api = cluster.start(workers=1).api()
+    adds_up(ended(api, start(api, {"type": "slack"})), SLACK)
+    assert "cannot go on" in cluster.broker.log()
