@@ -58,6 +58,7 @@ pb_err batches_set_rate(struct broker *b, const struct pb_id *id, uint32_t per_s
  * remainingSeconds, types, createdAt, finishedAt} of one that is under way (as it is now) or of a stored one.
  * New reference; NULL: not under way, or no memory. */
 json_t *batches_json(const struct batches *all, const struct pb_id *id);
+json_t *batches_filter_json(const struct batch_filter *filter);
 json_t *batches_stored_json(const struct store_batch *stored);
 /* The tenant of one that is under way ("*": all); NULL: it is not. */
 const char *batches_tenant(const struct batches *all, const struct pb_id *id);
