@@ -67,7 +67,7 @@ $(BUILD)/patchbay-broker: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(COMMON_A
 $(BUILD)/patchbay-worker: $(BUILD)/worker/main.o $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
-$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(COMMON_ARCHIVES)
+$(BUILD)/patchbay: $(BUILD)/common/client/main.o $(BUILD)/libclient.a $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 $(BUILD)/patchbay-sandbox: $(call objects,$(SANDBOX_SRC))
@@ -110,7 +110,7 @@ bench-jsonschema: $(BUILD)/tests/bench/jsonschema/bench ## the engine beside Rus
 jsonschema-suite: $(BUILD)/tests/jsonschema/suite ## the official JSON Schema suite (fetched; SUITE=FOLDER uses one)
 	@BUILD=$(BUILD) scripts/jsonschema-suite
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(COMMON_ARCHIVES)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libclient.a $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(TEST_LIBS) $(BROKER_LIBS) $(COMMON_LIBS)
 
 $(BUILD)/%.o: %.c
@@ -165,7 +165,7 @@ FUZZ_MAIN     = $(BUILD)/tests/fuzz/lib/replay.o
 FUZZ_SECONDS ?= 10
 FUZZ_CHECKS  := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 $(FUZZ_TARGETS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/lib/fuzz.o $(FUZZ_MAIN) \
-                 $(BUILD)/libbroker.a $(BUILD)/libworker.a $(BUILD)/libclient.a $(COMMON_ARCHIVES)
+                 $(BUILD)/libbroker.a $(BUILD)/libclient.a $(BUILD)/libworker.a $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $(FUZZ_ENGINE) -o $@ $^ $(BROKER_LIBS) $(COMMON_LIBS)
 $(BUILD)/tests/unit/test_fuzz_seeds: | $(FUZZ_TARGETS)
 

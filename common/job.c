@@ -14,14 +14,14 @@ void job_fini(struct job *job)
 
 bool job_is_durable(const struct job *job)
 {
-    return job->kind != JOB_TEST && !job->ephemeral;
+    return job->kind != JOB_TEST && job->kind != JOB_VALIDATE_EVENT && !job->ephemeral;
 }
 
 const char *job_kind_name(enum job_kind kind)
 {
     static const char *const names[] = {
         [JOB_SETUP] = "setup", [JOB_VALIDATE] = "validate", [JOB_DELETE] = "delete",
-        [JOB_TEST] = "test",   [JOB_PING] = "ping",
+        [JOB_TEST] = "test",   [JOB_PING] = "ping",         [JOB_VALIDATE_EVENT] = "validate_event",
     };
     return NAME_OF(names, kind);
 }

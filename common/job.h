@@ -15,8 +15,9 @@ enum job_kind {
     JOB_SETUP = 1,    /* test the credentials, then create the integration */
     JOB_VALIDATE = 2, /* test an integration again and store the result */
     JOB_DELETE = 3,
-    JOB_TEST = 4, /* test credentials, store nothing; lives in memory alone */
-    JOB_PING = 5, /* a worker answers at once: a canary that goes the whole way */
+    JOB_TEST = 4,           /* test credentials, store nothing; lives in memory alone */
+    JOB_PING = 5,           /* a worker answers at once: a canary that goes the whole way */
+    JOB_VALIDATE_EVENT = 6, /* payloads of an event against its schema; lives in memory alone */
 };
 
 enum job_state {

@@ -77,6 +77,19 @@
 #define LIMIT_LIMBO          64   /* sockets left unread until they can be closed */
 #define LIMIT_CAPACITY       4096 /* attempts one worker may hold */
 
+/* events */
+#define LIMIT_EVENT_BYTES        (1024 * 1024) /* one payload */
+#define LIMIT_EVENT_LINES        100000        /* payloads of one request */
+#define LIMIT_EVENT_CHUNK_BYTES  (256 * 1024)  /* of one job, unless it holds only one payload */
+#define LIMIT_EVENT_CHUNK_LINES  500
+#define LIMIT_EVENT_CHUNKS       8            /* jobs of one request at a time */
+#define LIMIT_EVENT_ANSWER_BYTES (256 * 1024) /* of one job; LIMIT_BATCH_BYTES is what a result may have */
+#define LIMIT_EVENT_LINE_ANSWER  (16 * 1024)  /* of one payload among many */
+#define LIMIT_EVENT_ANSWERS      (64 * 1024 * 1024) /* of all payloads of one request */
+#define LIMIT_EVENT_WAITING      (64 * 1024 * 1024) /* bytes that wait for a worker's checking threads */
+#define LIMIT_EVENT_SCHEMAS      1000               /* compiled and not in use, kept */
+#define LIMIT_EVENT_SCHEMA_BYTES (64 * 1024 * 1024)
+
 /* board and journal */
 #define LIMIT_JOBS_LIVE           2000000
 #define LIMIT_JOBS_SUBMITTED      10000 /* in one request */

@@ -373,9 +373,12 @@ const struct store_ops store_mongo_ops = {
     .get_job = get_job,
     .get_meta = get_meta,
     .list_integrations = mongo_list_integrations,
+    .list_due = mongo_list_due,
     .count_integrations = mongo_count_integrations,
     .get_batch = get_batch,
     .list_batches = mongo_list_batches,
     .list_jobs = mongo_list_jobs,
+    .list_meta = mongo_list_meta,
+    .list_deleted = mongo_list_deleted,
     .list_tokens = mongo_list_tokens,
 };

@@ -18,6 +18,8 @@ static const struct index {
     {MONGO_INTEGRATIONS, "{\"name\": \"tenant\", \"key\": {\"tenant\": 1, \"_id\": 1}}"},
     {MONGO_INTEGRATIONS, "{\"name\": \"type\", \"key\": {\"type\": 1, \"_id\": 1}}"},
     {MONGO_INTEGRATIONS, "{\"name\": \"tenant_type\", \"key\": {\"tenant\": 1, \"type\": 1, \"_id\": 1}}"},
+    {MONGO_INTEGRATIONS,
+     "{\"name\": \"due\", \"key\": {\"nextValidation\": 1, \"_id\": 1}, \"sparse\": true}"},
     {MONGO_INTEGRATIONS, "{\"name\": \"deleted\", \"key\": {\"deletedAt\": 1}, \"sparse\": true}"},
     {MONGO_JOBS, "{\"name\": \"idem\", \"key\": {\"idem\": 1}, \"unique\": true, \"sparse\": true}"},
     {MONGO_JOBS, "{\"name\": \"state\", \"key\": {\"state\": 1, \"_id\": 1}}"},

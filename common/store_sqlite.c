@@ -331,6 +331,40 @@ static pb_err list_tokens(struct store *base, pb_err (*each)(void *arg, const st
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
 }
 
+static pb_err list_meta(struct store *base, pb_err (*each)(void *arg, const char *key, const char *value),
+                        void *arg, struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_META);
+    if (!st)
+        return db_fail(s, why);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        err = each(arg, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1));
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
+static pb_err list_deleted(struct store *base,
+                           pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence), void *arg,
+                           struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_DELETED);
+    if (!st)
+        return db_fail(s, why);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct pb_id id = {{0}};
+        rows_column_id(st, 0, &id);
+        err = each(arg, &id, (uint64_t)sqlite3_column_int64(st, 1));
+    }
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
 /* -- opening -- */
 
 /* One writer for a file: whoever holds the lock beside it. */
@@ -484,5 +518,7 @@ const struct store_ops store_sqlite_ops = {
     .get_batch = get_batch,
     .list_batches = list_batches,
     .list_jobs = list_jobs,
+    .list_meta = list_meta,
+    .list_deleted = list_deleted,
     .list_tokens = list_tokens,
 };

@@ -111,6 +111,8 @@ static const char *const sql[SQL_STATEMENTS] = {
         "AND (?2 IS NULL OR tenant = ?2) AND (?3 = 0 OR state = ?3) ORDER BY id DESC LIMIT ?4",
     [SQL_INSERT_TOKEN] = "INSERT INTO tokens (hash, tenant, role, name, created_at) VALUES (?1,?2,?3,?4,?5) "
                          "ON CONFLICT DO NOTHING",
+    [SQL_LIST_META] = "SELECT key, value FROM meta ORDER BY key",
+    [SQL_LIST_DELETED] = "SELECT id, fence FROM tombstones ORDER BY id",
     [SQL_LIST_TOKENS] = "SELECT hash, tenant, role, name, created_at FROM tokens ORDER BY created_at",
     [SQL_SET_META] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
     [SQL_UNSET_META] = "DELETE FROM meta WHERE key = ?1",

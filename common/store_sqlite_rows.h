@@ -53,6 +53,8 @@ enum sql_statement {
     SQL_LIST_BATCHES,
     SQL_INSERT_TOKEN,
     SQL_LIST_TOKENS,
+    SQL_LIST_META,
+    SQL_LIST_DELETED,
     SQL_SET_META,
     SQL_UNSET_META,
     SQL_GET_META,

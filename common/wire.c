@@ -239,6 +239,17 @@ pb_err wire_pack_setup(const struct wire_setup *s, struct buf *out)
     return end(out);
 }
 
+pb_err wire_pack_event(const struct wire_event *e, struct buf *out)
+{
+    msgpack_packer pk;
+    message_packer(&pk, out);
+    msgpack_pack_map(&pk, 3);
+    put_text(&pk, "event", e->event_type);
+    put_flag(&pk, "lines", e->lines);
+    put_bin(&pk, "payload", e->payload.data, e->payload.len);
+    return end(out);
+}
+
 /* -- reading: each returns whether the object has the form -- */
 
 static bool get_text(const msgpack_object *o, size_t max_len, struct wire_text *out)
@@ -507,6 +518,29 @@ pb_err wire_unpack_setup(struct wire_bytes in, struct wire_setup *out)
         err = PB_E_INVALID;
     if (!err)
         *out = s;
+    msgpack_zone_destroy(&zone);
+    return err;
+}
+
+static bool read_event(const msgpack_object *o, struct wire_event *e)
+{
+    return get_text(message_get(o, "event"), LIMIT_EVENT_TYPE_CHARS, &e->event_type) &&
+           message_bool(message_get(o, "lines"), &e->lines) &&
+           message_bin(message_get(o, "payload"), LIMIT_MESSAGE_BYTES, &e->payload.data, &e->payload.len);
+}
+
+pb_err wire_unpack_event(struct wire_bytes in, struct wire_event *out)
+{
+    struct wire_event e = {0};
+    msgpack_zone zone;
+    msgpack_object root;
+    if (!msgpack_zone_init(&zone, 512))
+        return PB_E_MEMORY;
+    pb_err err = message_unpack(in.data, in.len, &zone, &root);
+    if (!err && !read_event(&root, &e))
+        err = PB_E_INVALID;
+    if (!err)
+        *out = e;
     msgpack_zone_destroy(&zone);
     return err;
 }

@@ -95,7 +95,8 @@ struct wire_attempt {
     struct pb_id integration;
     struct wire_text type;
     uint32_t flags;
-    /* setup, test: wire_setup; validate, delete: the packed integration; ping: anything */
+    /* setup, test: wire_setup; validate, delete: the packed integration; validate_event: wire_event; ping:
+       anything */
     struct wire_bytes payload;
 };
 /* One message of the broker to a worker; each part may be empty, and an altogether empty one is a ping. */
@@ -145,6 +146,15 @@ struct wire_setup {
 };
 pb_err wire_pack_setup(const struct wire_setup *s, struct buf *out) PB_CHECKED;
 pb_err wire_unpack_setup(struct wire_bytes in, struct wire_setup *out) PB_CHECKED;
+
+/* The payload of an event's validation. */
+struct wire_event {
+    struct wire_text event_type;
+    bool lines; /* NDJSON: a payload a line, and an answer a line */
+    struct wire_bytes payload;
+};
+pb_err wire_pack_event(const struct wire_event *e, struct buf *out) PB_CHECKED;
+pb_err wire_unpack_event(struct wire_bytes in, struct wire_event *out) PB_CHECKED;
 
 /* Each pack appends a whole message [version, kind, body] to out; PB_E_LIMIT if out cannot hold it. */
 pb_err wire_pack_hello(const struct wire_hello *m, struct buf *out) PB_CHECKED;

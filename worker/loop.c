@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "worker/link.h"
+#include "worker/runner.h"
 #include "worker/transfer.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 struct loop {
     struct link *link;
     struct transfer *transfer;
+    struct runner *runner;
     int epoll_fd, signal_fd;
     unsigned signals;
     uint64_t drain_until_ms;
@@ -59,6 +61,7 @@ static void turns(struct loop *l)
         link_turn(l->link, now_ms);
         take_signals(l, now_ms);
         transfer_turn(l->transfer);
+        runner_turn(l->runner);
     }
 }
 
@@ -68,9 +71,9 @@ static pb_err watch(const struct loop *l, int fd)
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? PB_OK : PB_E_IO;
 }
 
-pb_err loop_run(struct link *link, struct transfer *transfer, struct pb_why *why)
+pb_err loop_run(struct link *link, struct transfer *transfer, struct runner *runner, struct pb_why *why)
 {
-    struct loop l = {.link = link, .transfer = transfer};
+    struct loop l = {.link = link, .transfer = transfer, .runner = runner};
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -79,7 +82,7 @@ pb_err loop_run(struct link *link, struct transfer *transfer, struct pb_why *why
     l.signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     pb_err err = PB_OK;
     if (l.epoll_fd < 0 || l.signal_fd < 0 || watch(&l, l.signal_fd) || watch(&l, link_fd(link)) ||
-        watch(&l, transfer_fd(transfer)))
+        watch(&l, transfer_fd(transfer)) || watch(&l, runner_fd(runner)))
         err = pb_fail(why, PB_E_IO, "loop", "cannot watch descriptors: %s", strerror(errno));
     else
         turns(&l);

@@ -5,10 +5,12 @@
 #include "common/err.h"
 
 struct link;
+struct runner;
 struct transfer;
 
 /* Runs until the worker is told to stop: SIGTERM, SIGINT or the broker drains it (no new work; what runs is
  * finished, reported and settled), a second signal leaves at once. Both must be blocked. */
-pb_err loop_run(struct link *link, struct transfer *transfer, struct pb_why *why) PB_CHECKED;
+pb_err loop_run(struct link *link, struct transfer *transfer, struct runner *runner,
+                struct pb_why *why) PB_CHECKED;
 
 #endif

@@ -167,7 +167,7 @@ int main(int argc, char **argv)
         err = open_parts(&w, &why);
     if (!err) {
         log_line(&w.log, LOG_INFO, "started", "worker", w.name, "broker", w.settings.broker, NULL);
-        err = loop_run(w.link, w.transfer, &why);
+        err = loop_run(w.link, w.transfer, w.runner, &why);
     }
     if (err)
         log_why(&w.log, LOG_ERROR, "cannot run", err, &why);

@@ -6,14 +6,17 @@
 #include "common/limits.h"
 #include "common/result.h"
 #include "worker/connector.h"
+#include "worker/events.h"
 
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
-#define PACKAGE_TRIES 6 /* attempts on workers without the type's package, before that is the answer */
+#define BUSY_MS       100 /* until what this worker had no room for is handed out again */
+#define PACKAGE_TRIES 6   /* attempts on workers without the type's package, before that is the answer */
 
 /* One attempt under way. */
 struct run {
@@ -26,6 +29,7 @@ struct run {
     struct integration doc;          /* as read; of a setup: what it is going to be */
     struct credentials credentials;
     struct connector_test *test;
+    struct events_task *events;
     UT_hash_handle hh;
 };
 
@@ -35,6 +39,7 @@ struct runner {
     runner_done *done;
     void *arg;
     struct run *running; /* by fence */
+    struct events *events;
 };
 
 /* -- ends -- */
@@ -52,6 +57,19 @@ static void run_free(struct run *run)
 static struct wire_text text_of(const char *text)
 {
     return (struct wire_text){text, text ? strlen(text) : 0};
+}
+
+/* Tells an outcome that changes no record, and ends the run. */
+static void tell_plain(struct run *run, enum job_outcome outcome, struct wire_text result)
+{
+    struct wire_outcome o = {.job = run->job,
+                             .fence = run->fence,
+                             .outcome = outcome,
+                             .retry_after_ms = outcome == OUTCOME_RETURNED ? BUSY_MS : 0,
+                             .result = result};
+    struct runner *r = run->runner;
+    r->done(r->arg, &o);
+    run_free(run);
 }
 
 /* Tells the outcome, with the record's change if there is one, and ends the run. */
@@ -323,11 +341,64 @@ static void start_ping(struct run *run, const struct wire_attempt *a)
     tell(run, OUTCOME_DONE, CHANGE_NONE, NULL);
 }
 
+/* -- events -- */
+
+static void on_checked(void *arg, const struct events_outcome *o)
+{
+    struct run *run = arg;
+    run->events = NULL;
+    tell_plain(run, o->outcome, (struct wire_text){o->result, o->result_len});
+}
+
+static void fail_event(struct run *run, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* code and what format says need no escaping. */
+static void fail_event(struct run *run, const char *code, const char *format, ...)
+{
+    char message[256], result[320];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    snprintf(result, sizeof result, "{\"code\":\"%s\",\"message\":\"%s\"}", code, message);
+    tell_plain(run, OUTCOME_FAILED, text_of(result));
+}
+
+/* While packages are brought to one worker after the other, another one may have this one's. */
+static void no_event_package(struct run *run, const char *type)
+{
+    if (run->attempt < PACKAGE_TRIES)
+        tell_plain(run, OUTCOME_RETRY, text_of(NULL));
+    else
+        fail_event(run, "no_package",
+                   "this worker has no package for the type %s; install it on every worker", type);
+}
+
+static void start_event(struct run *run, const struct wire_attempt *a)
+{
+    char type[LIMIT_TYPE_CHARS + 1];
+    snprintf(type, sizeof type, "%.*s", (int)a->type.len, a->type.len ? a->type.data : "");
+    const struct manifest *m = manifests_find(run->runner->settings.types, type);
+    if (!m) {
+        no_event_package(run, type);
+        return;
+    }
+    pb_err err = events_start(run->runner->events, m, a, on_checked, run, &run->events);
+    if (err == PB_E_NOT_FOUND)
+        fail_event(run, "not_found",
+                   "the worker's package of %s has no such event (any more); validate the integration, which "
+                   "registers the events that there are",
+                   m->type);
+    else if (err)
+        tell_plain(run, err == PB_E_BUSY ? OUTCOME_RETURNED : OUTCOME_RETRY, text_of(NULL));
+}
+
 typedef void starter(struct run *run, const struct wire_attempt *a);
 
 static starter *const starts[] = {
     [JOB_SETUP] = start_sealed, [JOB_VALIDATE] = start_validate, [JOB_DELETE] = start_delete,
-    [JOB_TEST] = start_sealed,  [JOB_PING] = start_ping,
+    [JOB_TEST] = start_sealed,  [JOB_PING] = start_ping,         [JOB_VALIDATE_EVENT] = start_event,
 };
 
 void runner_start(struct runner *r, const struct wire_attempt *a)
@@ -359,6 +430,8 @@ void runner_cancel(struct runner *r, uint64_t fence)
         return;
     if (run->test)
         declarative_connector.cancel(run->test);
+    if (run->events)
+        events_cancel(run->events);
     run_free(run);
 }
 
@@ -369,8 +442,22 @@ pb_err runner_open(const struct runner_settings *settings, const struct log *log
     if (!r)
         return PB_E_MEMORY;
     *r = (struct runner){.settings = *settings, .log = log, .done = done, .arg = arg};
-    *out = r;
-    return PB_OK;
+    pb_err err = events_open(&r->events);
+    if (err)
+        free(r);
+    else
+        *out = r;
+    return err;
+}
+
+int runner_fd(const struct runner *r)
+{
+    return events_fd(r->events);
+}
+
+void runner_turn(struct runner *r)
+{
+    events_turn(r->events);
 }
 
 void runner_close(struct runner *r)
@@ -379,5 +466,6 @@ void runner_close(struct runner *r)
         return;
     while (r->running)
         runner_cancel(r, r->running->fence);
+    events_close(r->events);
     free(r);
 }

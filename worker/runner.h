@@ -25,6 +25,11 @@ pb_err runner_open(const struct runner_settings *settings, const struct log *log
                    void *arg, struct runner **out) PB_CHECKED;
 void runner_close(struct runner *r); /* what still runs ends without an outcome */
 
+/* The loop polls it for reading, then calls runner_turn(), which calls done() of what its threads have ended.
+ */
+int runner_fd(const struct runner *r);
+void runner_turn(struct runner *r);
+
 /* The attempt is lent for the call. done() may be called from within. */
 void runner_start(struct runner *r, const struct wire_attempt *attempt);
 /* Ends an attempt without an outcome; nothing happens if it is not running. */

@@ -25,6 +25,10 @@ void http_close(struct http_listener *l);
 int http_fd(const struct http_listener *l);
 void http_turn(struct broker *b);
 
+/* For types_events.c: what the reader's thread checks payloads with. */
+struct desk;
+struct desk *http_desk(struct http_listener *l);
+
 /* For queue.c, which fills and reads it. */
 struct rates;
 struct rates *http_rates(struct http_listener *l);

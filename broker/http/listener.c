@@ -10,6 +10,7 @@
 
 #include "broker/broker.h"
 #include "broker/http/bind.h"
+#include "broker/http/desk.h"
 #include "broker/http/queue.h"
 #include "broker/http/rates.h"
 #include "broker/http/request.h"
@@ -83,6 +84,7 @@ struct http_listener {
     struct peer *peers;
     bool closing;
     struct rates rates; /* the loop's */
+    struct desk *desk;
 };
 
 /* -- peers -- */
@@ -565,6 +567,7 @@ static void listener_free(struct http_listener *l)
 {
     if (l->bell_fd >= 0)
         close(l->bell_fd);
+    desk_close(l->desk);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->quiet);
     free(l);
@@ -588,7 +591,7 @@ pb_err http_open(struct broker *b, const char *listen, struct http_listener **ou
     raise_descriptors();
     json_set_alloc_funcs(malloc, free_wiped);
     l->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (l->bell_fd >= 0)
+    if (l->bell_fd >= 0 && desk_open(&l->desk) == PB_OK)
         l->daemon = start(l, socket.fd);
     if (!l->daemon) {
         err = pb_fail(why, PB_E_IO, "--http-listen", "cannot serve %.200s: %s", listen, strerror(errno));
@@ -638,6 +641,11 @@ void http_close(struct http_listener *l)
     if (fd >= 0)
         close(fd);
     listener_free(l);
+}
+
+struct desk *http_desk(struct http_listener *l)
+{
+    return l->desk;
 }
 
 struct rates *http_rates(struct http_listener *l)

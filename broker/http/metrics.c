@@ -3,7 +3,9 @@
 #include "broker/broker.h"
 #include "broker/http/queue.h"
 #include "broker/http/routes.h"
+#include "broker/keeper.h"
 #include "broker/links.h"
+#include "broker/outage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +88,21 @@ static void write_store(struct buf *b, const struct broker *broker, const struct
     counter(b, "jobs_purged_total", broker->janitor.removed, "Ended jobs that were removed from the store.");
 }
 
+static void write_outage(void *arg, const struct outage *o)
+{
+    buf_printf(arg, "patchbay_outage{type=\"%s\",code=\"%s\"} 1\n", o->type, result_code_name(o->code));
+}
+
+static void write_tests(struct buf *b, const struct broker *broker)
+{
+    struct keeper_stats kept = keeper_stats(broker->keeper);
+    counter(b, "due_tests_total", kept.tested, "Integrations that were tested because they were due.");
+    gauge(b, "due_tests_running", (double)kept.under_way, "Those of them that are under way.");
+    head(b, "outage", "gauge",
+         "1 for each type most of whose tests fail alike: its provider is taken to be down.");
+    outages_each(broker->outages, broker->now_ms, write_outage, b);
+}
+
 struct crew {
     uint64_t workers, draining, running, free;
 };
@@ -142,6 +159,7 @@ void metrics_get(struct http_request *r)
     write_jobs(&b, &q);
     write_attempts(&b, &q);
     write_store(&b, r->broker, &q);
+    write_tests(&b, r->broker);
     write_workers(&b, r->broker);
     write_process(&b, &q);
     char *text = buf_take(&b, &len);

@@ -8,7 +8,9 @@
 #include "broker/http/http.h"
 #include "broker/http/rates.h"
 #include "broker/http/routes.h"
+#include "broker/keeper.h"
 #include "broker/links.h"
+#include "broker/outage.h"
 #include "broker/spec.h"
 #include "common/clock.h"
 #include "common/limits.h"
@@ -89,6 +91,26 @@ static void add_replay(void *arg, const struct control_replay *r)
                                     (json_int_t)r->sent, "refused", (json_int_t)r->refused));
 }
 
+static void add_outage(void *arg, const struct outage *o)
+{
+    json_array_append_new(arg, json_pack("{s:s, s:s, s:I, s:I}", "type", o->type, "code",
+                                         result_code_name(o->code), "failed", (json_int_t)o->alike, "tested",
+                                         (json_int_t)o->of));
+}
+
+static json_t *json_outages(const struct broker *b)
+{
+    json_t *items = json_array();
+    outages_each(b->outages, b->now_ms, add_outage, items);
+    return items;
+}
+
+static json_t *json_due(const struct broker *b)
+{
+    struct keeper_stats kept = keeper_stats(b->keeper);
+    return json_pack("{s:I, s:I}", "running", (json_int_t)kept.under_way, "tested", (json_int_t)kept.tested);
+}
+
 static json_t *json_pauses(const struct http_request *r)
 {
     struct listing l = {r, json_array()};
@@ -165,9 +187,10 @@ void queue_get(struct http_request *r)
     json_t *oldest =
         q.oldest_ready_ms == UINT64_MAX ? json_null() : json_integer((json_int_t)q.oldest_ready_ms);
     http_answer_json(r, 200,
-                     json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I}", "live",
+                     json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I}", "live",
                                (json_int_t)q.live, "jobs", json_jobs(&q.jobs), "oldestReadyMs", oldest,
-                               "pauses", json_pauses(r), "replays", json_replays(r), "store",
+                               "pauses", json_pauses(r), "replays", json_replays(r), "outages",
+                               json_outages(r->broker), "dueTests", json_due(r->broker), "store",
                                q.store_failing ? "failing" : "ok", "journal", json_journal(&q.journal),
                                "dispatchWaitMs", json_times(&q.waits), "perSecond", json_rates(r, &q.stats),
                                "workers", (json_int_t)links_worker_count(r->broker->links), "boardBytes",
@@ -189,7 +212,7 @@ struct asked {
 
 static bool is_kind(const char *name)
 {
-    for (int k = JOB_SETUP; k <= JOB_PING; k++)
+    for (int k = JOB_SETUP; k <= JOB_VALIDATE_EVENT; k++)
         if (strcmp(job_kind_name((enum job_kind)k), name) == 0)
             return true;
     return false;

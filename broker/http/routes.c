@@ -10,7 +10,9 @@ static const char *const jobs_query[] = {"state", "kind",  "type",  "integration
                                          "code",  "limit", "after", NULL};
 static const char *const list_query[] = {"type", "status", "health", "q", "limit", "after", NULL};
 
-#define SCHEMA_PATH "/v1/types/{type}/events/{eventType}/schema"
+#define TYPE_EVENT  "/v1/types/{type}/events/{eventType}"
+#define EVENT       "/v1/integrations/{id}/events/{eventType}"
+#define SCHEMA_PATH TYPE_EVENT "/schema"
 
 static const struct route table[] = {
     {"GET", "/healthz", health_alive, ROLE_NONE, NULL, 0},
@@ -19,11 +21,15 @@ static const struct route table[] = {
     {"GET", "/v1/types", types_list, ROLE_VIEWER, page_query, 0},
     {"GET", "/v1/types/{type}", types_get, ROLE_VIEWER, NULL, 0},
     {"GET", SCHEMA_PATH, types_schema, ROLE_VIEWER, NULL, 0},
+    {"POST", TYPE_EVENT "/validate", types_check, ROLE_SUBMITTER, NULL, LIMIT_EVENT_BYTES},
+    {"POST", TYPE_EVENT "/validate:batch", types_check_lines, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BULK_BYTES},
     {"GET", "/v1/integrations", integrations_list, ROLE_VIEWER, list_query, 0},
     {"POST", "/v1/integrations", setup_create, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BODY_BYTES},
     {"GET", "/v1/integrations/{id}", integrations_get, ROLE_VIEWER, NULL, 0},
     {"DELETE", "/v1/integrations/{id}", integrations_delete, ROLE_SUBMITTER, NULL, 0},
     {"POST", "/v1/integrations/{id}/validate", integrations_validate, ROLE_SUBMITTER, NULL, 0},
+    {"POST", EVENT "/validate", events_check, ROLE_SUBMITTER, NULL, LIMIT_EVENT_BYTES},
+    {"POST", EVENT "/validate:batch", events_check_lines, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BULK_BYTES},
     {"POST", "/v1/integrations:test", integrations_test, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BODY_BYTES},
     {"GET", "/v1/jobs", jobs_list, ROLE_VIEWER, jobs_query, 0},
     {"POST", "/v1/jobs", jobs_create, ROLE_SUBMITTER, NULL, LIMIT_HTTP_BULK_BYTES},

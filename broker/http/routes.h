@@ -29,10 +29,15 @@ const struct route *routes_at(size_t i);
 /* The name of the type that was probably meant; NULL: none is near. Lent from all. */
 const char *types_nearest(const struct manifests *all, const char *type);
 
+/* Refuses a request for a type that is not there, naming the nearest. */
+void types_refuse(struct http_request *r, const char *type);
+
 /* The handlers, by the file that has them. */
 http_handler health_alive, health_ready;                               /* health.c */
 http_handler openapi_get;                                              /* openapi.c */
 http_handler types_list, types_get, types_schema;                      /* types.c */
+http_handler types_check, types_check_lines;                           /* types_events.c */
+http_handler events_check, events_check_lines;                         /* events.c */
 http_handler integrations_list, integrations_get;                      /* integrations.c */
 http_handler integrations_delete, integrations_validate;               /* integrations.c */
 http_handler setup_create;                                             /* setup.c */

@@ -27,7 +27,7 @@ void types_list(struct http_request *r)
     http_answer_json(r, 200, json_pack("{s:o, s:o}", "items", items, "next", next));
 }
 
-static void refuse_type(struct http_request *r, const char *type)
+void types_refuse(struct http_request *r, const char *type)
 {
     const char *near = types_nearest(r->broker->types, type);
     if (near)
@@ -42,7 +42,7 @@ void types_get(struct http_request *r)
     if (m)
         http_answer_json(r, 200, manifest_json(m));
     else
-        refuse_type(r, r->args[0]);
+        types_refuse(r, r->args[0]);
 }
 
 const char *types_nearest(const struct manifests *all, const char *type)
@@ -96,7 +96,7 @@ void types_schema(struct http_request *r)
 {
     const struct manifest *m = manifests_find(r->broker->types, r->args[0]);
     if (!m) {
-        refuse_type(r, r->args[0]);
+        types_refuse(r, r->args[0]);
         return;
     }
     struct schema *s = calloc(1, sizeof *s);

@@ -32,6 +32,8 @@ const char *answer_advice(const char *code)
         {"name_taken", "choose another --name, or patchbay rm the one that has it"},
         {"invalid_request", "patchbay types TYPE shows the fields"},
         {"no_worker", "start one; patchbay workers shows those there are"},
+        {"no_package", "install the type's package on every worker"},
+        {"schema_invalid", "patchbay lint names what is wrong with the package"},
         {"busy", "try again in a moment"},
         {"overloaded", "try again in a moment"},
         {"draining", "the broker is stopping; try again when it is back"},
@@ -177,4 +179,39 @@ void answer_result(const json_t *result, bool color, struct buf *out)
         buf_text(out, "\n");
     }
     add_warnings(out, result, color);
+}
+
+/* -- events -- */
+
+static void add_check_error(struct buf *out, const json_t *error, bool color)
+{
+    static const char *const schemes[] = {"package://", "file://"};
+    const char *at = json_text_at(error, "instanceLocation"), *text = json_text_at(error, "message");
+    const char *from = json_text_at(error, "absoluteKeywordLocation");
+    buf_text(out, "    ");
+    text_safe(out, at && at[0] ? at : "the payload");
+    buf_text(out, ": ");
+    text_safe(out, text ? text : "is not valid");
+    buf_text(out, "\n");
+    if (!from || !from[0])
+        return;
+    for (size_t i = 0; i < COUNT(schemes); i++)
+        from += strncmp(from, schemes[i], strlen(schemes[i])) == 0 ? strlen(schemes[i]) : 0;
+    buf_printf(out, "        %sby ", style_start(STYLE_FAINT, color));
+    text_safe(out, from);
+    buf_printf(out, "%s\n", style_end(STYLE_FAINT, color));
+}
+
+bool answer_check(const json_t *check, const char *name, bool color, struct buf *out)
+{
+    bool valid = json_is_true(json_object_get(check, "isValid"));
+    json_t *error;
+    size_t i;
+    mark(out, valid ? "ok" : "no", valid ? STYLE_GOOD : STYLE_BAD, color);
+    text_safe(out, name);
+    buf_text(out, "\n");
+    json_array_foreach(json_object_get(check, "errors"), i, error) add_check_error(out, error, color);
+    if (json_is_true(json_object_get(check, "truncated")))
+        buf_text(out, "    and more\n");
+    return valid;
 }

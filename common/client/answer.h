@@ -18,6 +18,10 @@ void answer_result(const json_t *result, bool color, struct buf *out);
 /* Did it pass? A result of class "none" (nothing could be tested) is no failure. */
 bool answer_passed(const json_t *result);
 
+/* An event's check, {isValid, errors}: "ok  NAME", or "no  NAME" with a line for each error and the place in
+ * the schema that it comes from. Gives isValid. */
+bool answer_check(const json_t *check, const char *name, bool color, struct buf *out);
+
 /* What to do about a code, as the end of a sentence; NULL: nothing comes to mind. */
 const char *answer_advice(const char *code);
 

@@ -8,7 +8,7 @@
 
 #define API_CONNECT_MS   5000
 #define API_LIMIT_MS     30000 /* for a request that is not asked to wait */
-#define API_ANSWER_BYTES (32 * 1024 * 1024)
+#define API_ANSWER_BYTES (128 * 1024 * 1024)
 #define API_HEADER_BYTES 1024
 
 struct api {
@@ -23,12 +23,14 @@ struct exchange {
     struct curl_slist *headers;
     char *url;
     struct buf in;
+    bool as_text;
     char error[CURL_ERROR_SIZE];
 };
 
 void api_answer_fini(struct api_answer *a)
 {
     json_decref(a->body);
+    free(a->text);
     *a = (struct api_answer){0};
 }
 
@@ -115,6 +117,7 @@ static void exchange_fini(struct exchange *x)
 static pb_err exchange_init(struct exchange *x, CURL *easy, const struct api *a, const struct api_request *r)
 {
     x->easy = easy;
+    x->as_text = r->as_text;
     buf_init(&x->in, API_ANSWER_BYTES);
     if (asprintf(&x->url, "%s%s", a->url, r->path) < 0) {
         x->url = NULL;
@@ -134,8 +137,7 @@ static pb_err unreachable(const struct api *a, const struct exchange *x, CURLcod
                    x->error[0] ? x->error : curl_easy_strerror(code));
 }
 
-static pb_err read_answer(const struct api *a, const struct exchange *x, struct api_answer *out,
-                          struct pb_why *why)
+static pb_err read_answer(const struct api *a, struct exchange *x, struct api_answer *out, struct pb_why *why)
 {
     struct api_answer answer = {0};
     curl_off_t retry = 0;
@@ -144,6 +146,11 @@ static pb_err read_answer(const struct api *a, const struct exchange *x, struct 
     curl_easy_getinfo(x->easy, CURLINFO_RETRY_AFTER, &retry);
     answer.status = (int)status;
     answer.retry_after_s = retry > 0 && retry < 3600 ? (uint32_t)retry : 0;
+    if (x->as_text && status < 400) {
+        *out = answer;
+        out->text = buf_take(&x->in, &out->text_len);
+        return out->text ? PB_OK : PB_E_MEMORY;
+    }
     if (x->in.len)
         answer.body = json_loadb(buf_peek(&x->in), x->in.len, JSON_REJECT_DUPLICATES, NULL);
     if (!answer.body && (x->in.len || status != 204))
@@ -154,7 +161,7 @@ static pb_err read_answer(const struct api *a, const struct exchange *x, struct 
     return PB_OK;
 }
 
-static pb_err finish(const struct api *a, const struct exchange *x, CURLcode code, struct api_answer *out,
+static pb_err finish(const struct api *a, struct exchange *x, CURLcode code, struct api_answer *out,
                      struct pb_why *why)
 {
     return code ? unreachable(a, x, code, why) : read_answer(a, x, out, why);

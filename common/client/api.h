@@ -20,12 +20,15 @@ struct api_request {
     size_t body_len;
     const char *body_type; /* NULL: application/json */
     uint32_t wait_s;       /* Prefer: wait=N; 0: not sent */
+    bool as_text;          /* an answer below 400 is text, such as NDJSON */
     uint32_t limit_ms;     /* for the whole request beyond wait_s; 0: API_LIMIT_MS */
 };
 
 struct api_answer {
     int status;
     json_t *body; /* NULL: none */
+    char *text;   /* instead of body, where the request asked for text */
+    size_t text_len;
     uint32_t retry_after_s;
 };
 void api_answer_fini(struct api_answer *a);

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARGS_OPERANDS_MAX 2
+#define ARGS_OPERANDS_MAX 64
 
 /* Every option of every command. Strings are lent by argv or by the tables. */
 struct settings {
@@ -22,7 +22,7 @@ struct settings {
     const char *http_listen, *manifests, *store, *ca_file, *log_format;
     int64_t wait_s, workers, lease_ms, limit, rate;
     struct option_list connect_to, allow_egress;
-    bool yes, all, no_watch;
+    bool yes, all, no_watch, ndjson, checks;
     const char *operands[ARGS_OPERANDS_MAX];
     size_t operand_count;
     bool help, version;

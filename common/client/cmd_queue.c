@@ -120,6 +120,23 @@ static void put_pauses(const struct client *c, const json_t *queue, struct buf *
     }
 }
 
+static void put_outages(const struct client *c, const json_t *queue, struct buf *b)
+{
+    const json_t *outage;
+    size_t i;
+    json_array_foreach(json_object_get(queue, "outages"), i, outage)
+    {
+        const char *type = json_text_at(outage, "type"), *code = json_text_at(outage, "code");
+        head(b, i ? "" : "outage");
+        buf_text(b, style_start(STYLE_WARN, c->term.color));
+        text_safe(b, type ? type : "-");
+        buf_printf(b, ": %lld of %lld tests ", json_int_at(outage, "failed"), json_int_at(outage, "tested"));
+        text_safe(b, code ? code : "-");
+        buf_printf(b, "%s; no integration is put into the status error for it\n",
+                   style_end(STYLE_WARN, c->term.color));
+    }
+}
+
 static void put_replays(const json_t *queue, struct buf *b)
 {
     const json_t *replay;
@@ -141,6 +158,7 @@ static void render(const struct client *c, const json_t *queue, struct buf *b)
     put_store(c, queue, b);
     put_workers(queue, b);
     put_pauses(c, queue, b);
+    put_outages(c, queue, b);
     put_replays(queue, b);
 }
 

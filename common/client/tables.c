@@ -30,6 +30,9 @@ static const struct command *const commands[] = {
     &command_batch_resume,
     &command_batch_cancel,
     &command_batch_rate,
+    &command_event_validate,
+    &command_schema_check,
+    &command_lint,
     &command_jobs_list,
     &command_jobs_show,
     &command_jobs_submit,
@@ -41,6 +44,7 @@ static const struct command *const commands[] = {
     &command_workers_list,
     &command_workers_drain,
     &command_keys_init,
+    &command_store_migrate,
 };
 
 const struct args_tables client_tables = {common, sizeof common / sizeof common[0], commands,

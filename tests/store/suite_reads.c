@@ -191,6 +191,55 @@ static void store_find_name_gives_its_owner(void **state)
     assert_true(id_equal(&owner, &expected));
 }
 
+/* -- what is due -- */
+
+static void put_due(void **state, uint64_t id, int64_t due_ms, enum integration_status status)
+{
+    char name[32];
+    snprintf(name, sizeof name, "due %d", (int)id);
+    struct integration in = suite_record(id, "acme", name);
+    in.next_validation_ms = due_ms;
+    in.status = status;
+    put(state, &in);
+}
+
+static void expect_due(void **state, int64_t due_ms, int64_t after_ms, uint64_t after, size_t limit,
+                       const uint64_t *expected)
+{
+    struct seen s = {.most = SEEN_MAX};
+    struct pb_id behind = {{0}};
+    struct pb_why why = {0};
+    if (after)
+        behind = suite_id(after);
+    assert_int_equal(
+        store_list_due(suite_store(state), due_ms, after_ms, &behind, limit, take_integration, &s, &why),
+        PB_OK);
+    for (size_t i = 0; expected[i] || i < s.count; i++) {
+        struct pb_id id = suite_id(expected[i]);
+        if (i == s.count || !expected[i] || !id_equal(&s.ids[i], &id))
+            fail_msg("entry %zu of %zu is not %d", i, s.count, (int)expected[i]);
+    }
+}
+#define EXPECT_DUE(due, after_ms, after, limit, ...)                                                         \
+    expect_due(state, due, after_ms, after, limit, (const uint64_t[]){__VA_ARGS__, 0})
+
+static void store_list_due_is_in_order_of_time_and_leaves_out_what_is_not_wanted(void **state)
+{
+    put_due(state, 1, 3000, STATUS_ACTIVE);
+    put_due(state, 2, 1000, STATUS_ERROR);
+    put_due(state, 3, 2000, STATUS_INACTIVE);
+    put_due(state, 4, 0, STATUS_ACTIVE); /* never */
+    put_due(state, 5, 2000, STATUS_ACTIVE);
+    put_due(state, 6, 2000, STATUS_ACTIVE);
+    EXPECT_DUE(2999, 0, 0, 10, 2, 5, 6);
+    EXPECT_DUE(3000, 0, 0, 10, 2, 5, 6, 1);
+    EXPECT_DUE(3000, 0, 0, 2, 2, 5);
+    EXPECT_DUE(3000, 2000, 5, 10, 6, 1);
+    EXPECT_DUE(3000, 2000, 6, 10, 1);
+    EXPECT_DUE(3000, 3000, 1, 10, 0);
+    EXPECT_DUE(999, 0, 0, 10, 0);
+}
+
 /* -- a reader beside the writer -- */
 
 static void store_reader_sees_what_is_committed_and_cannot_write(void **state)
@@ -249,6 +298,7 @@ static void store_reader_does_not_hold_up_the_writer(void **state)
 static const struct suite_test tests[] = {
     SUITE_TEST(store_list_is_in_order_of_id_and_holds_all_without_a_filter),
     SUITE_TEST(store_list_filters_by_each_field),
+    SUITE_TEST(store_list_due_is_in_order_of_time_and_leaves_out_what_is_not_wanted),
     SUITE_TEST(store_list_finds_text_in_name_and_label_whatever_the_case),
     SUITE_TEST(store_list_pages_hold_every_record_once),
     SUITE_TEST(store_list_goes_on_behind_an_id_that_is_not_there),

@@ -111,7 +111,8 @@ class Sandbox(Process):
 class Answer:
     def __init__(self, response, body):
         self.status, self.headers, self.text = response.status, response.headers, body.decode()
-        is_json = "json" in (response.headers["Content-Type"] or "")
+        kind = response.headers["Content-Type"] or ""
+        is_json = "json" in kind and "ndjson" not in kind
         self.json = json.loads(self.text) if is_json and self.text else None
 
     def __repr__(self):

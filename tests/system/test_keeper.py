@@ -70,6 +70,9 @@ def test_most_failing_alike_is_an_outage_and_breaks_no_integration(cluster):
     assert 1 <= broken <= 5, "the first ones, before it was seen that all fail"
     assert "its provider is taken to be down" in cluster.broker.log()
     assert set(statuses(api, teams[-3:])) == {"active"}
+    outage = api.get("/v1/queue").json["outages"][0]
+    assert outage["type"] == "slack" and outage["code"] == "credentials_revoked" and outage["failed"] == 12
+    assert 'patchbay_outage{type="slack",code="credentials_revoked"} 1' in api.get("/metrics").text
 
 
 def test_a_few_that_fail_are_no_outage(cluster):

@@ -5,11 +5,12 @@
 #include "broker/http/routes.h"
 #include "broker/http/setup.h"
 #include "broker/spec.h"
+#include "common/limits.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <ctype.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -52,6 +53,11 @@ static void route_is_found_by_method_and_path(void **state)
     assert_ptr_equal(m.route->handler, jobs_cancel);
     assert_string_equal(m.args[0], "job_1");
     http_target_fini(&t);
+    m = match("POST", "/v1/integrations/int_1/events/a%2Fb/validate:batch", &t);
+    assert_ptr_equal(m.route->handler, events_check_lines);
+    assert_int_equal(m.route->body_max, LIMIT_HTTP_BULK_BYTES);
+    assert_string_equal(m.args[1], "a/b");
+    http_target_fini(&t);
     m = match("GET", "/v1/jobs/a%3Ab", &t);
     assert_ptr_equal(m.route->handler, jobs_get);
     assert_string_equal(m.args[0], "a:b");
@@ -83,6 +89,9 @@ static void route_tells_the_methods_when_another_is_asked(void **state)
         {"POST", "/v1:jobs/x", ""},
         {"GET", "/v1/jobs:retry", "POST"},
         {"PUT", "/v1/integrations:test", "POST"},
+        {"GET", "/v1/integrations/x/events/a.b/validate", "POST"},
+        {"GET", "/v1/types/x/events/a%3Ab/validate:batch", "POST"},
+        {"POST", "/v1/types/x/events/y/validate:all", ""},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

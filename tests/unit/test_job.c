@@ -22,7 +22,8 @@
 static void job_names_every_number_and_no_other(void **state)
 {
     (void)state;
-    EXPECT_NAMES(job_kind_name, enum job_kind, "setup", "validate", "delete", "test", "ping");
+    EXPECT_NAMES(job_kind_name, enum job_kind, "setup", "validate", "delete", "test", "ping",
+                 "validate_event");
     EXPECT_NAMES(job_state_name, enum job_state, "waiting", "done", "failed", "cancelled", "dead");
     EXPECT_NAMES(job_priority_name, enum job_priority, "high", "normal", "low");
     EXPECT_NAMES(job_outcome_name, enum job_outcome, "done", "failed", "retry", "returned", "cancelled",
@@ -32,8 +33,9 @@ static void job_names_every_number_and_no_other(void **state)
 static void job_is_durable_unless_it_tests(void **state)
 {
     (void)state;
-    for (enum job_kind kind = JOB_SETUP; kind <= JOB_PING; kind++)
-        assert_int_equal(job_is_durable(&(struct job){.kind = kind}), kind != JOB_TEST);
+    for (enum job_kind kind = JOB_SETUP; kind <= JOB_VALIDATE_EVENT; kind++)
+        assert_int_equal(job_is_durable(&(struct job){.kind = kind}),
+                         kind != JOB_TEST && kind != JOB_VALIDATE_EVENT);
     assert_false(job_is_durable(&(struct job){.kind = JOB_VALIDATE, .ephemeral = true}));
 }
 

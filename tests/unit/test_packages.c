@@ -1,7 +1,7 @@
 /* Every package below manifests/ is proven by its recorded answers: they are judged as they say, and each
  * rule of the package is needed by one of them. */
 #include "common/fields.h"
-#include "tests/unit/checks.h"
+#include "worker/declarative/checks.h"
 
 #include <dirent.h>
 #include <setjmp.h>

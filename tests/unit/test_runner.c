@@ -2,6 +2,7 @@
 #include "worker/runner.h"
 
 #include "common/limits.h"
+#include "common/package_file.h"
 #include "tests/unit/scratch.h"
 #include "worker/transfer.h"
 
@@ -192,7 +193,7 @@ static void runner_ends_a_test_as_done_when_the_credentials_are_somebody_elses(v
 
 static void runner_hands_back_kinds_that_it_does_not_know(void **state)
 {
-    static const unsigned kinds[] = {0, JOB_PING + 1, 255};
+    static const unsigned kinds[] = {0, JOB_VALIDATE_EVENT + 1, 255};
     struct scene s;
     (void)state;
     open_scene(&s);
@@ -227,6 +228,149 @@ static void runner_says_nothing_of_what_was_cancelled(void **state)
     close_scene(&s);
 }
 
+/* -- events -- */
+
+static void start_event(struct scene *s, uint64_t fence, const char *event, bool lines, const char *text,
+                        size_t len)
+{
+    struct wire_event e = {{event, strlen(event)}, lines, {(const uint8_t *)text, len}};
+    struct wire_attempt a = attempt_of(JOB_VALIDATE_EVENT);
+    struct buf payload;
+    buf_init(&payload, LIMIT_MESSAGE_BYTES);
+    assert_int_equal(wire_pack_event(&e, &payload), PB_OK);
+    a.fence = fence;
+    a.payload = (struct wire_bytes){payload.data, payload.len};
+    runner_start(s->runner, &a);
+    buf_fini(&payload);
+}
+
+static void wait_for(struct scene *s, unsigned told)
+{
+    struct pollfd bell = {.fd = runner_fd(s->runner), .events = POLLIN};
+    while (s->told < told) {
+        assert_int_equal(poll(&bell, 1, PATIENCE_MS), 1);
+        runner_turn(s->runner);
+    }
+}
+
+static void runner_checks_a_payload_on_a_thread_of_its_own(void **state)
+{
+    static const char bad[] = "{\"id\":\"evt_1\"}", none[] = "{]";
+    struct scene s;
+    struct buf sample;
+    (void)state;
+    open_scene(&s);
+    assert_int_equal(package_file_read("manifests/stripe", "samples/invoice.paid.json", 10000, &sample),
+                     PB_OK);
+    start_event(&s, 7, "invoice.paid", false, (const char *)sample.data, sample.len);
+    assert_int_equal(s.told, 0);
+    wait_for(&s, 1);
+    assert_int_equal(s.outcome.outcome, OUTCOME_DONE);
+    assert_int_equal(s.outcome.change.kind, CHANGE_NONE);
+    assert_string_equal(s.result, "{\"isValid\":true,\"errors\":[]}\n");
+    start_event(&s, 8, "invoice.paid", false, bad, sizeof bad - 1);
+    wait_for(&s, 2);
+    assert_int_equal(s.outcome.fence, 8);
+    assert_int_equal(s.outcome.outcome, OUTCOME_DONE);
+    assert_memory_equal(s.result, "{\"isValid\":false,", 17);
+    start_event(&s, 9, "invoice.paid", false, none, sizeof none - 1);
+    wait_for(&s, 3);
+    assert_non_null(strstr(s.result, "not JSON: line 1, column 2"));
+    buf_fini(&sample);
+    close_scene(&s);
+}
+
+static void runner_answers_lines_in_their_order(void **state)
+{
+    static const char lines[] = "1\n\n{\n[]";
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    start_event(&s, 7, "invoice.paid", true, lines, sizeof lines - 1);
+    wait_for(&s, 1);
+    assert_int_equal(s.outcome.outcome, OUTCOME_DONE);
+    const char *first = strstr(s.result, "is the number 1"), *second = strstr(s.result, "not JSON"),
+               *third = strstr(s.result, "is an array");
+    if (!first || !second || !third || first > second || second > third)
+        fail_msg("%s", s.result);
+    close_scene(&s);
+}
+
+static void runner_fails_an_event_that_the_package_has_not(void **state)
+{
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    start_event(&s, 7, "invoice.lost", false, "{}", 2);
+    assert_int_equal(s.told, 1);
+    assert_int_equal(s.outcome.outcome, OUTCOME_FAILED);
+    assert_non_null(strstr(s.result, "\"code\":\"not_found\""));
+    close_scene(&s);
+}
+
+static void runner_fails_an_event_whose_type_no_worker_has(void **state)
+{
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    struct wire_attempt a = attempt_of(JOB_VALIDATE_EVENT);
+    a.type = TEXT("unheard-of");
+    runner_start(s.runner, &a);
+    assert_int_equal(s.outcome.outcome, OUTCOME_RETRY);
+    a.attempt = 6;
+    runner_start(s.runner, &a);
+    assert_int_equal(s.told, 2);
+    assert_int_equal(s.outcome.outcome, OUTCOME_FAILED);
+    assert_non_null(strstr(s.result, "\"code\":\"no_package\""));
+    close_scene(&s);
+}
+
+/* 100 MiB at once are more than may wait; what there is no room for goes back, and what has room is answered.
+ */
+static void runner_hands_payloads_back_that_it_has_no_room_for(void **state)
+{
+    enum { COUNT = 100 };
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    char *text = malloc(LIMIT_EVENT_BYTES);
+    memset(text, ' ', LIMIT_EVENT_BYTES);
+    text[0] = '1';
+    for (unsigned i = 0; i < COUNT; i++)
+        start_event(&s, i + 1, "invoice.paid", false, text, LIMIT_EVENT_BYTES);
+    assert_int_equal(s.told, COUNT - LIMIT_EVENT_WAITING / LIMIT_EVENT_BYTES);
+    assert_int_equal(s.outcome.outcome, OUTCOME_RETURNED);
+    assert_true(s.outcome.retry_after_ms > 0);
+    wait_for(&s, COUNT);
+    assert_int_equal(s.outcome.outcome, OUTCOME_DONE);
+    start_event(&s, COUNT + 1, "invoice.paid", false, text, LIMIT_EVENT_BYTES);
+    wait_for(&s, COUNT + 1);
+    assert_int_equal(s.outcome.outcome, OUTCOME_DONE);
+    free(text);
+    close_scene(&s);
+}
+
+static void runner_forgets_events_that_were_cancelled_or_are_left_at_the_end(void **state)
+{
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    for (unsigned i = 1; i <= 50; i++)
+        start_event(&s, i, "invoice.paid", false, "{}", 2);
+    for (unsigned i = 1; i <= 25; i++)
+        runner_cancel(s.runner, i);
+    wait_for(&s, 25);
+    for (int i = 0; i < 10; i++) {
+        poll(NULL, 0, 5);
+        runner_turn(s.runner);
+    }
+    assert_int_equal(s.told, 25);
+    for (unsigned i = 51; i <= 100; i++)
+        start_event(&s, i, "invoice.paid", false, "{}", 2);
+    close_scene(&s);
+    assert_int_equal(s.told, 25);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -249,6 +393,12 @@ int main(void)
         cmocka_unit_test(runner_ends_a_test_as_done_when_the_credentials_are_somebody_elses),
         cmocka_unit_test(runner_hands_back_kinds_that_it_does_not_know),
         cmocka_unit_test(runner_says_nothing_of_what_was_cancelled),
+        cmocka_unit_test(runner_checks_a_payload_on_a_thread_of_its_own),
+        cmocka_unit_test(runner_answers_lines_in_their_order),
+        cmocka_unit_test(runner_fails_an_event_that_the_package_has_not),
+        cmocka_unit_test(runner_fails_an_event_whose_type_no_worker_has),
+        cmocka_unit_test(runner_hands_payloads_back_that_it_has_no_room_for),
+        cmocka_unit_test(runner_forgets_events_that_were_cancelled_or_are_left_at_the_end),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

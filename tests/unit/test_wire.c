@@ -424,6 +424,26 @@ static void wire_setup_keeps_every_field(void **state)
     buf_fini(&b);
 }
 
+static void wire_event_keeps_every_field(void **state)
+{
+    struct wire_event e = {.event_type = TEXT("invoice.paid"), .lines = true, .payload = BYTES("{}\n\0\xff")},
+                      back;
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1000);
+    assert_int_equal(wire_pack_event(&e, &b), PB_OK);
+    assert_int_equal(wire_unpack_event((struct wire_bytes){b.data, b.len}, &back), PB_OK);
+    assert_text(back.event_type, "invoice.paid");
+    assert_true(back.lines);
+    assert_bytes(back.payload, e.payload);
+    for (size_t len = 0; len < b.len; len++)
+        assert_int_equal(wire_unpack_event((struct wire_bytes){b.data, len}, &back), PB_E_INVALID);
+    buf_fini(&b);
+    buf_init(&b, 20);
+    assert_int_equal(wire_pack_event(&e, &b), PB_E_LIMIT);
+    buf_fini(&b);
+}
+
 static void wire_pack_says_when_the_buffer_is_too_small(void **state)
 {
     (void)state;
@@ -721,6 +741,7 @@ int main(void)
         cmocka_unit_test(wire_jobs_without_anything_is_a_ping),
         cmocka_unit_test(wire_jobs_tells_sent_nothing_from_not_said),
         cmocka_unit_test(wire_setup_keeps_every_field),
+        cmocka_unit_test(wire_event_keeps_every_field),
         cmocka_unit_test(wire_pack_says_when_the_buffer_is_too_small),
         cmocka_unit_test(wire_read_refuses_every_beginning_of_every_message),
         cmocka_unit_test(wire_read_survives_any_change_of_any_message),
