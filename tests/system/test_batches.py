@@ -154,6 +154,15 @@ def test_a_rate_is_kept_and_can_be_changed(make_cluster, mixed):
     adds_up(ended(api, batch), STRIPE + SLACK + 80)
 
 
+def test_a_rate_is_kept_when_a_worker_comes_late(make_cluster, mixed):
+    cluster = mixed.into(make_cluster())
+    cluster.start_broker()
+    api = cluster.api()
+    start(api, rate=20)
+    time.sleep(7)
+    assert 80 <= api.queue()["live"] <= 100
+
+
 def quiet(cluster):
     """Nothing is asked of the provider."""
     def same():
