@@ -112,16 +112,23 @@ static pb_err make(void *user, struct js_schema **out, struct pb_why *why)
     return event_schema_compile(w->m, w->e, NULL, NULL, out, why);
 }
 
+const struct event_type *event_find(const struct manifest *m, const char *name, size_t len)
+{
+    for (size_t i = 0; i < m->event_count; i++) {
+        const char *known = m->events[i].event_type;
+        if (strlen(known) == len && memcmp(known, name, len) == 0)
+            return &m->events[i];
+    }
+    return NULL;
+}
+
 pb_err event_schema_get(struct js_cache *cache, const struct manifest *m, const char *event_type,
                         struct js_cached **out, struct pb_why *why)
 {
     char key[JS_CACHE_KEY_BYTES];
-    for (size_t i = 0; i < m->event_count; i++) {
-        struct wanted wanted = {m, &m->events[i]};
-        if (strcmp(wanted.e->event_type, event_type) != 0)
-            continue;
-        int len = snprintf(key, sizeof key, "%s %zu", m->hash, i);
-        return js_cache_get(cache, key, (size_t)len, make, &wanted, out, why);
-    }
-    return pb_fail(why, PB_E_NOT_FOUND, "", "%s has no event type %.100s", m->type, event_type);
+    struct wanted wanted = {m, event_find(m, event_type, strlen(event_type))};
+    if (!wanted.e)
+        return pb_fail(why, PB_E_NOT_FOUND, "", "%s has no event type %.100s", m->type, event_type);
+    int len = snprintf(key, sizeof key, "%s %zu", m->hash, (size_t)(wanted.e - m->events));
+    return js_cache_get(cache, key, (size_t)len, make, &wanted, out, why);
 }

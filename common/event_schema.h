@@ -21,6 +21,9 @@ pb_err event_schema_compile(const struct manifest *m, const struct event_type *e
 pb_err event_schema_check(const struct manifest *m, const struct event_type *e, struct js_linter *linter,
                           event_schema_file *file, void *user, struct pb_why *why) PB_CHECKED;
 
+/* The package's event of this name; NULL: it has none. */
+const struct event_type *event_find(const struct manifest *m, const char *name, size_t len);
+
 /* From the cache, by the package's hash: see js_cache_get(). PB_E_NOT_FOUND: the type has no such event. */
 pb_err event_schema_get(struct js_cache *cache, const struct manifest *m, const char *event_type,
                         struct js_cached **out, struct pb_why *why) PB_CHECKED;

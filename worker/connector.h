@@ -2,8 +2,10 @@
  *
  * testConnection(credentials): connector->test starts a test and returns at once; its result comes by done(),
  * exactly once, on the worker's loop thread; from within test() where nothing has to be asked of the service,
- * and then *out was written before. validateEventPayload and actions
- * join this table when they come. */
+ * and then *out was written before.
+ *
+ * validateEventPayload(eventType, payload) is the same for every type, by the schemas of its package:
+ * worker/events.c. Actions join this table when they come. */
 #ifndef PB_CONNECTOR_H
 #define PB_CONNECTOR_H
 

@@ -14,9 +14,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define THREADS      2 /* so that a slow payload does not hold all others up */
-#define RESULT_BYTES (LIMIT_EVENT_ANSWER_BYTES + 64 * 1024) /* what buffers may grow to; answers stay below  \
-                                                             */
+#define THREADS 2 /* so that a slow payload does not hold all others up */
+#define RESULT_BYTES                                                                                         \
+    (LIMIT_EVENT_ANSWER_BYTES + 64 * 1024) /* what buffers may grow to; answers stay below                   \
+                                            */
 
 _Static_assert(LIMIT_EVENT_ANSWER_BYTES <= LIMIT_BATCH_BYTES, "a result has to fit");
 _Static_assert(LIMIT_EVENT_CHUNK_LINES *EVENT_ANSWER_MIN <= LIMIT_EVENT_ANSWER_BYTES,
@@ -176,15 +177,6 @@ static void *run(void *arg)
 
 /* -- on the loop -- */
 
-static bool has_event(const struct manifest *m, struct wire_text name)
-{
-    for (size_t i = 0; i < m->event_count; i++)
-        if (strlen(m->events[i].event_type) == name.len &&
-            memcmp(m->events[i].event_type, name.data, name.len) == 0)
-            return true;
-    return false;
-}
-
 static struct events_task *task_new(struct events *e, const struct wire_event *event)
 {
     struct events_task *t = calloc(1, sizeof *t);
@@ -212,7 +204,7 @@ pb_err events_start(struct events *e, const struct manifest *m, const struct wir
     pb_err err = wire_unpack_event(attempt->payload, &event);
     if (err)
         return err;
-    if (!has_event(m, event.event_type))
+    if (!event_find(m, event.event_type.data, event.event_type.len))
         return PB_E_NOT_FOUND;
     if (event.payload.len > LIMIT_EVENT_WAITING - e->bytes)
         return PB_E_BUSY;

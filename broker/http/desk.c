@@ -2,9 +2,11 @@
 
 #include "broker/http/request.h"
 #include "common/limits.h"
+#include "common/nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 pb_err desk_open(struct desk **out)
 {
@@ -40,6 +42,16 @@ bool desk_takes(struct http_request *r, bool lines)
                       : "send the payload as it is, with Content-Type: application/json; many at once go to "
                         "the same address with :batch behind it");
     return false;
+}
+
+void desk_say_unknown(const char *whose, const char *listed, const char *asked, const char *const *names,
+                      size_t count, char *out, size_t size)
+{
+    const char *near = strlen(asked) <= LIMIT_EVENT_TYPE_CHARS ? nearest(asked, names, count) : NULL;
+    if (near)
+        snprintf(out, size, "%s has no such event; did you mean %s?", whose, near);
+    else
+        snprintf(out, size, "%s has no such event; %s", whose, listed);
 }
 
 const char *desk_refusal(bool lines, size_t count, char *detail, size_t size)

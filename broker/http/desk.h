@@ -18,6 +18,10 @@ struct http_request;
  * refused. */
 bool desk_takes(struct http_request *r, bool lines);
 
+/* "WHOSE has no such event; did you mean X?", or where they are LISTED. */
+void desk_say_unknown(const char *whose, const char *listed, const char *asked, const char *const *names,
+                      size_t count, char *out, size_t size);
+
 /* What both ways of validating refuse alike; a problem's code, NULL: nothing. */
 const char *desk_refusal(bool lines, size_t count, char *detail, size_t size);
 

@@ -7,11 +7,9 @@
 #include "broker/http/jobs.h"
 #include "broker/http/routes.h"
 #include "broker/intake.h"
-#include "broker/links.h"
 #include "common/clock.h"
 #include "common/integration.h"
 #include "common/limits.h"
-#include "common/nearest.h"
 #include "common/wire.h"
 
 #include <stdio.h>
@@ -22,7 +20,6 @@
 #define WAIT_SECONDS  30   /* without Prefer */
 #define MARGIN_MS     2000 /* for an attempt that ends at its deadline to be heard of */
 #define PAYLOAD_BYTES (LIMIT_EVENT_BYTES + 1024)
-#define EVENTS_PATH   "GET /v1/integrations/{id} lists its supportedEvents"
 
 struct chunk {
     struct wire_bytes payload; /* of the body */
@@ -82,17 +79,14 @@ static void refuse(struct checking *c, const char *code, const char *format, ...
 static void refuse_event(struct checking *c, const json_t *events)
 {
     size_t count = json_array_size(events);
-    const char *near = NULL, **names = calloc(count + 1, sizeof *names), *asked = c->r->args[1];
+    const char **names = calloc(count + 1, sizeof *names);
     for (size_t i = 0; names && i < count; i++) {
-        names[i] = json_string_value(json_object_get(json_array_get(events, i), "eventType"));
-        names[i] = names[i] ? names[i] : "";
+        const char *name = json_string_value(json_object_get(json_array_get(events, i), "eventType"));
+        names[i] = name ? name : "";
     }
-    if (names && strlen(asked) <= LIMIT_EVENT_TYPE_CHARS)
-        near = nearest(asked, names, count);
-    if (near)
-        refuse(c, "not_found", "this integration has no such event; did you mean %s?", near);
-    else
-        refuse(c, "not_found", "this integration has no such event; " EVENTS_PATH);
+    c->refusal = "not_found";
+    desk_say_unknown("this integration", "GET /v1/integrations/{id} lists its events", c->r->args[1], names,
+                     names ? count : 0, c->detail, sizeof c->detail);
     free(names);
 }
 
@@ -324,19 +318,10 @@ static void looked(void *arg, pb_err err, const struct pb_why *why)
     checking_free(c);
 }
 
-/* Somebody waits for this: without a worker it is better to say so than to let him wait. */
-static bool has_worker(struct http_request *r)
-{
-    if (links_worker_count(r->broker->links))
-        return true;
-    http_refuse(r, "no_worker", "no worker is connected; start patchbay-worker and try again");
-    return false;
-}
-
 static void take(struct http_request *r, bool many)
 {
     struct pb_id id;
-    if (!http_arg_id(r, ID_INTEGRATION, &id) || !desk_takes(r, many) || !has_worker(r))
+    if (!http_arg_id(r, ID_INTEGRATION, &id) || !desk_takes(r, many) || !jobs_has_worker(r))
         return;
     struct checking *c = calloc(1, sizeof *c);
     pb_err err = c ? PB_OK : PB_E_MEMORY;

@@ -3,6 +3,7 @@
 #include "broker/broker.h"
 #include "broker/http/routes.h"
 #include "broker/intake.h"
+#include "broker/links.h"
 #include "common/clock.h"
 #include "common/limits.h"
 
@@ -118,6 +119,14 @@ void jobs_answer_failed(struct http_request *r, const struct job *job)
 const char *jobs_refusal_code(pb_err err)
 {
     return err == PB_E_BUSY ? "overloaded" : problem_code(err);
+}
+
+bool jobs_has_worker(struct http_request *r)
+{
+    if (links_worker_count(r->broker->links))
+        return true;
+    http_refuse(r, "no_worker", "no worker is connected; start patchbay-worker and try again");
+    return false;
 }
 
 struct job jobs_new(const struct http_request *r, enum job_kind kind, const char *tenant, const char *type)

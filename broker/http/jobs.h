@@ -15,6 +15,10 @@ typedef void jobs_finished(struct http_request *r, const struct job *job, const 
  * waits for the one thing that was asked for. The payload is the caller's. */
 struct job jobs_new(const struct http_request *r, enum job_kind kind, const char *tenant, const char *type);
 
+/* Somebody waits for this: without a worker it is better to say so than to let him wait. false: the request
+ * was refused. */
+bool jobs_has_worker(struct http_request *r);
+
 /* Submits it and answers: 202 with the job when it is not over within the request's wait, what finished()
  * says when it is, a refusal otherwise. Takes what the job points to, also on failure. */
 void jobs_submit(struct http_request *r, struct job *job, jobs_finished *finished);

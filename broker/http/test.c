@@ -7,7 +7,6 @@
 #include "broker/http/routes.h"
 #include "broker/http/setup.h"
 #include "broker/intake.h"
-#include "broker/links.h"
 #include "broker/spec.h"
 
 #include <string.h>
@@ -70,15 +69,6 @@ static void submit(struct http_request *r, const struct setup *s)
     intake_submit(r->broker, &job, wait_ms + MARGIN_MS, tested, r);
 }
 
-/* A person waits for this: without a worker it is better to say so than to let him wait. */
-static bool has_worker(struct http_request *r)
-{
-    if (links_worker_count(r->broker->links))
-        return true;
-    http_refuse(r, "no_worker", "no worker is connected; start patchbay-worker and try again");
-    return false;
-}
-
 void integrations_test(struct http_request *r)
 {
     struct fields_report report = {0};
@@ -91,7 +81,7 @@ void integrations_test(struct http_request *r)
         http_refuse_error(r, err, NULL);
     else if (report.count)
         form_refuse(r, &report);
-    else if (has_worker(r) && setup_can_seal(r))
+    else if (jobs_has_worker(r) && setup_can_seal(r))
         submit(r, &s);
     credentials_fini(&s.credentials);
     json_decref(body);

@@ -8,7 +8,6 @@
 #include "common/clock.h"
 #include "common/event_schema.h"
 #include "common/limits.h"
-#include "common/nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,25 +131,14 @@ static void check(struct checking *c)
 
 static void refuse_event(struct http_request *r, const struct manifest *m)
 {
-    const char *near = NULL, **names = calloc(m->event_count + 1, sizeof *names);
+    char detail[256], listed[128];
+    const char **names = calloc(m->event_count + 1, sizeof *names);
     for (size_t i = 0; names && i < m->event_count; i++)
         names[i] = m->events[i].event_type;
-    if (names && strlen(r->args[1]) <= LIMIT_EVENT_TYPE_CHARS)
-        near = nearest(r->args[1], names, m->event_count);
-    if (near)
-        http_refuse(r, "not_found", "%s has no such event; did you mean %s?", m->name, near);
-    else
-        http_refuse(r, "not_found", "%s has no such event; GET /v1/types/%s lists its events", m->name,
-                    m->type);
+    snprintf(listed, sizeof listed, "GET /v1/types/%s lists its events", m->type);
+    desk_say_unknown(m->name, listed, r->args[1], names, names ? m->event_count : 0, detail, sizeof detail);
+    http_refuse(r, "not_found", "%s", detail);
     free(names);
-}
-
-static bool has_event(const struct manifest *m, const char *event_type)
-{
-    for (size_t i = 0; i < m->event_count; i++)
-        if (strcmp(m->events[i].event_type, event_type) == 0)
-            return true;
-    return false;
 }
 
 static void start(struct http_request *r, const struct manifest *m, bool many)
@@ -170,7 +158,7 @@ static void take(struct http_request *r, bool many)
     const struct manifest *m = manifests_find(r->broker->types, r->args[0]);
     if (!m)
         types_refuse(r, r->args[0]);
-    else if (!has_event(m, r->args[1]))
+    else if (!event_find(m, r->args[1], strlen(r->args[1])))
         refuse_event(r, m);
     else if (desk_takes(r, many))
         start(r, m, many);
