@@ -34,7 +34,8 @@ struct schedule_spec {
     struct zone *zone; /* owned; NULL: this machine has none of that name (any more), so it never runs */
     struct batch_filter filter;
     uint32_t per_second;
-    uint32_t jitter_s; /* each time is put off by up to this, always by the same */
+    uint32_t jitter_s; /* each time is put off by up to this, always by the same; what comes meanwhile is left
+                          out */
     enum schedule_missed missed;
     bool enabled;
 };
