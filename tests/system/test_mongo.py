@@ -83,6 +83,27 @@ def test_workers_that_are_killed_lose_no_job(on_mongo):
     assert sorted(i["name"] for i in api.all()) == sorted(f"n{n}" for n in range(24))
 
 
+def test_a_schedule_outlives_a_broker_that_is_killed_and_runs_once(on_mongo):
+    api = on_mongo.start_broker() and on_mongo.api()
+    assert api.call("PUT", "/v1/schedules/minutely", {"cron": "* * * * *", "kind": "revalidate"}).status == 201
+    assert api.call("PUT", "/v1/schedules/gone", {"cron": "* * * * *", "kind": "revalidate"}).status == 201
+    assert api.call("DELETE", "/v1/schedules/gone").status == 204
+    shown = api.get("/v1/schedules").json
+    on_mongo.broker.kill()
+    on_mongo.start_broker()
+    after = api.get("/v1/schedules").json
+    assert [s["name"] for s in after["items"]] == ["minutely"] and after["items"][0]["createdAt"] == shown["items"][0]["createdAt"]
+
+    def has_run():
+        run = api.get("/v1/schedules/minutely").json["lastRun"]
+        return run and run["batch"]
+    batch = until("it has run", has_run, 75)
+    on_mongo.broker.kill()
+    on_mongo.start_broker()
+    assert batch in [b["id"] for b in api.get("/v1/batches").json["items"]]
+    assert has_run()
+
+
 def test_a_password_in_the_uri_is_never_shown(on_mongo, folder):
     on_mongo.start()
     secret = "hunter2hunter2"
