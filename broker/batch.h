@@ -1,5 +1,6 @@
 /* What the files of the batches share: the structs. Nobody else includes this.
- *   batches.c       starting, orders, checkpoints, restarts
+ *   batches.c       orders, checkpoints, restarts, and what comes back of jobs
+ *   batch_start.c   a new one: what it is going to be, counted
  *   batch_window.c  one type of one batch: pages in, jobs out, the mark
  *   batch_json.c    as the store keeps it, and as the API shows it */
 #ifndef PB_BATCH_H
@@ -15,6 +16,7 @@
 enum batch_count {
     COUNT_DELETED = RESULT_LIMITED_CAPABILITY, /* since the batch began; that code is no result of a test */
     COUNT_NOT_TESTED,                          /* its test never came to a result: the job was given up */
+    COUNT_LEFT,                                /* deleted, or no longer selected, before its turn came */
     COUNTS
 };
 const char *batch_count_name(int count); /* NULL for a number that names nothing */
@@ -31,6 +33,7 @@ struct entry {
     struct window *window;
     enum entry_state state; /* IDLE: to be given to the board (again) */
     uint8_t count, tries;
+    uint64_t not_before_ms; /* IDLE: somebody else's job goes first */
     enum integration_status before, after;
     char tenant[LIMIT_TENANT_CHARS + 1];
     uint8_t *doc; /* packed, as it was read; NULL: read it when it is sent */
@@ -45,11 +48,19 @@ struct window {
     struct batch *batch;
     char type[LIMIT_TYPE_CHARS + 1];
     struct pb_id mark, next; /* all up to mark are done; what comes after next has not been read */
-    uint64_t total;          /* when the batch began */
+    struct pb_id again_to;   /* up to here some may have been tested by this batch and not counted yet */
+    uint64_t total, done;    /* when the batch began, but never less than done; counted: up to the mark */
     struct entry *entries;   /* a ring; NULL while there is nothing in it */
     size_t head, count, idle, out;
     struct page *page; /* that is being read */
     bool exhausted;    /* nothing is left to be read */
+};
+
+/* Who is to be told when a checkpoint is durable. */
+struct order {
+    batches_done *done;
+    void *arg;
+    struct order *next;
 };
 
 struct batch {
@@ -74,7 +85,7 @@ struct batch {
 struct batches {
     struct broker *broker;
     struct batch *list;
-    size_t count;
+    size_t count, starting; /* under way; about to be: not in the list yet */
     struct entry *by_job;
 };
 
@@ -87,13 +98,20 @@ void window_free(struct window *w);
 /* An entry that was out is back: done and counted, or idle to be sent again. */
 void window_done(struct entry *e, uint8_t count);
 void window_again(struct entry *e, bool read_again);
+/* If the integration waits on the board, it is taken back for a while. */
+void window_yield(struct window *w, const struct pb_id *integration);
 bool window_is_over(const struct window *w);
+/* Of one that is over: those that were counted in the beginning and never found. */
+void window_count_left(struct window *w);
 
 /* -- batches.c -- */
 
 /* How many may be sent now by the batch's rate; asks for at most most of them. */
 size_t batch_allowance(struct batch *b, size_t most);
 void batch_changed(struct batch *b);
+/* It is under way from now on, and all's to free. */
+void batch_enter(struct batches *all, struct batch *b);
+void batch_free(struct batch *b);
 
 /* -- batch_json.c -- */
 

@@ -9,6 +9,7 @@ const char *batch_count_name(int count)
 {
     return count == COUNT_DELETED      ? "deleted"
            : count == COUNT_NOT_TESTED ? "not_tested"
+           : count == COUNT_LEFT       ? "no_longer_selected"
                                        : result_code_name((enum result_code)count);
 }
 
@@ -58,13 +59,26 @@ static uint64_t total_of(const struct batch *b)
     return total;
 }
 
+static json_t *types_json(const struct batch *b)
+{
+    json_t *o = json_object();
+    for (size_t i = 0; i < b->window_count; i++) {
+        const struct window *w = &b->windows[i];
+        if (w->total)
+            json_object_set_new(
+                o, w->type,
+                json_pack("{s:I, s:I}", "total", (json_int_t)w->total, "done", (json_int_t)w->done));
+    }
+    return o;
+}
+
 static json_t *body_json(const struct batch *b)
 {
-    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:I, s:I}", "kind", "revalidate", "filter",
+    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:I, s:I, s:o}", "kind", "revalidate", "filter",
                      filter_json(&b->filter), "ratePerSecond", (json_int_t)b->per_second, "total",
                      (json_int_t)total_of(b), "done", (json_int_t)b->counts.done, "counts",
                      counts_json(&b->counts), "newlyBroken", (json_int_t)b->counts.broken, "newlyHealthy",
-                     (json_int_t)b->counts.healthy);
+                     (json_int_t)b->counts.healthy, "types", types_json(b));
 }
 
 /* With what only a restart needs. */
@@ -75,13 +89,15 @@ char *batch_body(const struct batch *b)
     for (size_t i = 0; i < b->window_count; i++) {
         const struct window *w = &b->windows[i];
         id_text(&w->mark, ID_INTEGRATION, id);
-        json_array_append_new(
-            marks, json_pack("[s, s, I, b]", w->type, id, (json_int_t)w->total, window_is_over(w) ? 1 : 0));
+        json_array_append_new(marks, json_pack("[s, s, I, I, b]", w->type, id, (json_int_t)w->total,
+                                               (json_int_t)w->done, window_is_over(w) ? 1 : 0));
     }
     id_text(&b->up_to, ID_INTEGRATION, id);
     json_object_set_new(body, "upTo", json_string(id));
     json_object_set_new(body, "marks", marks);
     json_object_set_new(body, "notSince", json_integer((json_int_t)b->filter.not_since_ms));
+    if (b->cancelling)
+        json_object_set_new(body, "cancelling", json_true());
     char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
     return text;
@@ -120,6 +136,7 @@ json_t *batches_stored_json(const struct store_batch *stored)
     json_object_del(body, "marks");
     json_object_del(body, "upTo");
     json_object_del(body, "notSince");
+    json_object_del(body, "cancelling");
     json_object_set_new(body, "perSecond", json_null());
     json_object_set_new(body, "remainingSeconds", json_null());
     return with_state(body, &stored->id, stored->state, stored->created_at_ms, stored->finished_at_ms);
@@ -171,8 +188,10 @@ static pb_err read_mark(const json_t *mark, struct window *out)
         return PB_E_INVALID;
     memcpy(out->type, type, strlen(type) + 1);
     out->next = out->mark;
+    memset(&out->again_to, 0xff, sizeof out->again_to); /* how far it had read is not known */
     out->total = (uint64_t)json_integer_value(json_array_get(mark, 2));
-    out->exhausted = json_is_true(json_array_get(mark, 3));
+    out->done = (uint64_t)json_integer_value(json_array_get(mark, 3));
+    out->exhausted = json_is_true(json_array_get(mark, 4));
     return PB_OK;
 }
 
@@ -205,6 +224,7 @@ pb_err batch_read_body(const struct store_batch *stored, struct batch *out)
     out->per_second = (uint32_t)number(body, "ratePerSecond");
     read_filter(body, &out->filter);
     read_counts(body, &out->counts);
+    out->cancelling = json_is_true(json_object_get(body, "cancelling"));
     pb_err err = read_marks(body, out);
     json_decref(body);
     return err;

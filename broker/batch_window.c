@@ -12,15 +12,18 @@
 
 #define WINDOW      2048 /* integrations of one type, read and not done */
 #define PAGE        512
-#define ENTRY_TRIES 3 /* of an integration that was changed while it was tested */
+#define ENTRY_TRIES 3    /* of an integration that was changed while it was tested */
+#define YIELD_MS    1000 /* longer than a commit: a job takes its place in the order when it is durable */
 
 /* Documents on their way from the reader. */
 struct page {
     struct window *window; /* NULL: nobody wants it any more */
     struct store_filter filter;
     char tenant[LIMIT_TENANT_CHARS + 1], type[LIMIT_TYPE_CHARS + 1];
-    struct pb_id after, up_to;
-    size_t limit, count;
+    struct batch_filter chosen;
+    struct pb_id after, up_to, again_to;
+    int64_t since_ms; /* when the batch began */
+    size_t limit, read, count;
     struct entry items[PAGE];
 };
 
@@ -36,14 +39,38 @@ static struct broker *broker_of(const struct window *w)
 
 /* -- pages -- */
 
+static bool is_after(const struct pb_id *id, const struct pb_id *other)
+{
+    return memcmp(id->bytes, other->bytes, sizeof id->bytes) > 0;
+}
+
+static bool is_chosen(const struct batch_filter *f, const struct integration *in)
+{
+    return (!f->status || in->status == f->status) && (!f->health || in->health == f->health) &&
+           (!f->not_since_ms || in->last_validated_ms < f->not_since_ms);
+}
+
+/* What is read again may have been tested by this very batch, and need not be as it was chosen any more. */
+static bool is_part(const struct page *p, const struct integration *in)
+{
+    bool again = !is_after(&in->id, &p->again_to) && in->last_validated_ms >= p->since_ms;
+    return again || is_chosen(&p->chosen, in);
+}
+
 static pb_err take(void *arg, const struct integration *in)
 {
     struct page *p = arg;
     struct entry *e = &p->items[p->count];
     struct buf packed;
+    p->read++;
+    p->after = in->id;
+    if (!is_part(p, in))
+        return PB_OK;
     buf_init(&packed, LIMIT_MESSAGE_BYTES);
-    *e =
-        (struct entry){.integration = in->id, .state = ENTRY_IDLE, .before = in->status, .after = in->status};
+    *e = (struct entry){.integration = in->id,
+                        .state = ENTRY_IDLE,
+                        .before = p->chosen.status ? p->chosen.status : in->status,
+                        .after = in->status};
     snprintf(e->tenant, sizeof e->tenant, "%s", in->tenant);
     pb_err err = integration_pack(in, &packed);
     if (!err && !(e->doc = (uint8_t *)buf_take(&packed, &e->doc_len)))
@@ -72,7 +99,6 @@ static void add(struct window *w, struct entry *e)
     *to = *e;
     to->window = w;
     w->idle++;
-    w->next = e->integration;
 }
 
 static void page_done(void *arg, pb_err err, const struct pb_why *why)
@@ -88,7 +114,8 @@ static void page_done(void *arg, pb_err err, const struct pb_why *why)
     if (w && !err && w->batch->state == BATCH_RUNNING && !w->batch->cancelling) {
         for (; taken < p->count; taken++)
             add(w, &p->items[taken]);
-        w->exhausted = p->count < p->limit;
+        w->next = p->after;
+        w->exhausted = p->read < p->limit;
         batch_changed(w->batch);
         window_feed(w);
     }
@@ -109,16 +136,21 @@ static void ask_page(struct window *w)
     if (!p)
         return; /* the next tick tries again */
     const struct batch_filter *f = &w->batch->filter;
-    *p = (struct page){
-        .window = w, .after = w->next, .up_to = w->batch->up_to, .limit = room < PAGE ? room : PAGE};
+    *p = (struct page){.window = w,
+                       .after = w->next,
+                       .chosen = *f,
+                       .up_to = w->batch->up_to,
+                       .again_to = w->again_to,
+                       .since_ms = w->batch->created_at_ms,
+                       .limit = room < PAGE ? room : PAGE};
     memcpy(p->type, w->type, sizeof p->type);
     memcpy(p->tenant, f->tenant, sizeof p->tenant);
-    p->filter = (struct store_filter){.tenant = p->tenant,
-                                      .type = p->type,
-                                      .status = f->status,
-                                      .health = f->health,
-                                      .not_since_ms = f->not_since_ms,
-                                      .up_to = &p->up_to};
+    p->filter = (struct store_filter){.tenant = p->tenant, .type = p->type, .up_to = &p->up_to};
+    if (!is_after(&w->again_to, &w->next)) { /* nothing is read again: the store chooses */
+        p->filter.status = f->status;
+        p->filter.health = f->health;
+        p->filter.not_since_ms = f->not_since_ms;
+    }
     if (reader_submit(broker_of(w)->reader, page_read, page_done, p) == PB_OK)
         w->page = p;
     else
@@ -165,7 +197,7 @@ void window_feed(struct window *w)
     bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
     size_t allowed = runs && w->idle ? batch_allowance(w->batch, w->idle) : 0;
     for (size_t i = 0; i < w->count && allowed; i++)
-        if (at(w, i)->state == ENTRY_IDLE) {
+        if (at(w, i)->state == ENTRY_IDLE && at(w, i)->not_before_ms <= broker_of(w)->now_ms) {
             send(w, at(w, i));
             allowed--;
         }
@@ -198,6 +230,8 @@ static void advance(struct window *w)
         struct entry *e = at(w, 0);
         count_entry(&w->batch->counts, e);
         w->mark = e->integration;
+        if (++w->done > w->total) /* of a setup that was under way when the batch began */
+            w->total = w->done;
         free(e->doc);
         *e = (struct entry){0};
         w->head = (w->head + 1) % WINDOW;
@@ -213,8 +247,20 @@ static void drop_rest(struct window *w)
         *at(w, i) = (struct entry){0};
     }
     w->head = w->count = w->idle = 0;
+    if (is_after(&w->next, &w->again_to))
+        w->again_to = w->next;
     w->next = w->mark;
     w->exhausted = false;
+}
+
+/* After something has come back. */
+static void settle(struct window *w)
+{
+    bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
+    advance(w);
+    if (!runs && w->out == 0)
+        drop_rest(w);
+    batch_changed(w->batch);
 }
 
 void window_done(struct entry *e, uint8_t count)
@@ -222,24 +268,18 @@ void window_done(struct entry *e, uint8_t count)
     struct window *w = e->window;
     e->count = count;
     come_back(e, ENTRY_DONE);
-    advance(w);
-    batch_changed(w->batch);
+    settle(w);
 }
 
 void window_again(struct entry *e, bool read_again)
 {
     struct window *w = e->window;
-    bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
     if (read_again && ++e->tries >= ENTRY_TRIES) {
         window_done(e, COUNT_NOT_TESTED);
         return;
     }
     come_back(e, ENTRY_IDLE);
-    if (!runs && w->out == 0) {
-        advance(w);
-        drop_rest(w);
-    }
-    batch_changed(w->batch);
+    settle(w);
 }
 
 void window_stop(struct window *w)
@@ -255,9 +295,54 @@ void window_stop(struct window *w)
             effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = at(w, i)->job});
 }
 
+/* By halves: integrations lie in the order of their ids. NULL: it is not in the window. */
+static struct entry *find_entry(const struct window *w, const struct pb_id *integration)
+{
+    size_t from = 0, to = w->count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (is_after(integration, &at(w, middle)->integration))
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < w->count && id_equal(&at(w, from)->integration, integration) ? at(w, from) : NULL;
+}
+
+static bool is_waiting(const struct broker *b, const struct pb_id *job)
+{
+    static const char *const waiting[] = {"ready", "delayed", "blocked"};
+    bool cancelled = false;
+    const char *state = board_state_of(b->board, job, &cancelled);
+    for (size_t i = 0; state && i < sizeof waiting / sizeof waiting[0]; i++)
+        if (strcmp(state, waiting[i]) == 0)
+            return !cancelled;
+    return false;
+}
+
+void window_yield(struct window *w, const struct pb_id *integration)
+{
+    struct broker *b = broker_of(w);
+    struct entry *e = find_entry(w, integration);
+    if (!e || e->state != ENTRY_OUT || !is_waiting(b, &e->job))
+        return;
+    e->not_before_ms = b->now_ms + YIELD_MS;
+    effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = e->job});
+}
+
 bool window_is_over(const struct window *w)
 {
     return w->exhausted && w->count == 0 && !w->page;
+}
+
+void window_count_left(struct window *w)
+{
+    const struct batch_filter *f = &w->batch->filter;
+    uint64_t left = w->total - w->done;
+    bool lasting = !f->status && !f->health && !f->not_since_ms; /* then only deleting takes one out */
+    w->batch->counts.done += left;
+    w->batch->counts.by[lasting ? COUNT_DELETED : COUNT_LEFT] += left;
+    w->done = w->total;
 }
 
 void window_free(struct window *w)

@@ -4,7 +4,6 @@
 #include "broker/broker.h"
 #include "broker/effects.h"
 #include "broker/journal.h"
-#include "broker/reader.h"
 #include "common/clock.h"
 
 #include <stdlib.h>
@@ -12,13 +11,6 @@
 
 #define CHECKPOINT_MS 1000
 #define AWHILE_MS     500 /* until something is tried again that found no room or no memory */
-
-/* Who is to be told when a checkpoint is durable. */
-struct order {
-    batches_done *done;
-    void *arg;
-    struct order *next;
-};
 
 static struct batch *find(const struct batches *all, const struct pb_id *id)
 {
@@ -28,7 +20,7 @@ static struct batch *find(const struct batches *all, const struct pb_id *id)
     return b;
 }
 
-static void batch_free(struct batch *b)
+void batch_free(struct batch *b)
 {
     for (size_t i = 0; i < b->window_count; i++)
         window_free(&b->windows[i]);
@@ -57,14 +49,20 @@ static void leave(struct batch *b)
     batch_free(b);
 }
 
-static void enter(struct batches *all, struct batch *b)
+/* Its speed, from now on. */
+static void measure(struct batch *b)
+{
+    b->began_ms = b->all->broker->now_ms;
+    b->began_done = b->counts.done;
+}
+
+void batch_enter(struct batches *all, struct batch *b)
 {
     b->all = all;
     b->next = all->list;
     all->list = b;
     all->count++;
-    b->began_ms = all->broker->now_ms;
-    b->began_done = b->counts.done;
+    measure(b);
 }
 
 /* -- the rate -- */
@@ -154,6 +152,8 @@ static void end_if_over(struct batch *b)
     if (has_ended(b) || !is_over(b))
         return;
     b->state = b->cancelling ? BATCH_CANCELLED : BATCH_DONE;
+    for (size_t i = 0; i < b->window_count && !b->cancelling; i++)
+        window_count_left(&b->windows[i]);
     b->finished_at_ms = clock_wall_ms();
     b->saved_ms = 0;
     b->dirty = true;
@@ -165,10 +165,10 @@ static uint64_t tick(struct batch *b)
     for (size_t i = 0; i < b->window_count && !has_ended(b); i++)
         window_feed(&b->windows[i]);
     end_if_over(b);
-    bool due = b->orders || now_ms >= b->saved_ms + CHECKPOINT_MS;
+    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
+    bool due = b->orders || !runs || now_ms >= b->saved_ms + CHECKPOINT_MS;
     if (b->dirty && due && !b->saving)
         save(b);
-    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
     return now_ms + (runs && b->per_second ? 20 : b->dirty || runs ? AWHILE_MS : CHECKPOINT_MS);
 }
 
@@ -254,115 +254,11 @@ bool batches_rejected(struct broker *b, const struct pb_id *job)
     return e;
 }
 
-/* -- starting -- */
-
-struct starting {
-    struct broker *broker;
-    struct batch *batch;
-    batches_done *done;
-    void *arg;
-    struct store_filter filter;
-};
-
-static bool has_part(const struct batch *b, const struct manifest *m)
+void batches_yield(struct broker *broker, const struct pb_id *integration)
 {
-    return b->filter.type[0] ? strcmp(b->filter.type, m->type) == 0 : !m->billable;
-}
-
-static pb_err add_windows(struct batch *b, const struct manifests *types)
-{
-    size_t count = manifests_count(types);
-    b->windows = calloc(count + 1, sizeof *b->windows);
-    if (!b->windows)
-        return PB_E_MEMORY;
-    for (size_t i = 0; i < count; i++) {
-        const struct manifest *m = manifests_at(types, i);
-        if (!has_part(b, m))
-            continue;
-        struct window *w = &b->windows[b->window_count++];
-        w->batch = b;
-        snprintf(w->type, sizeof w->type, "%s", m->type);
-    }
-    return PB_OK;
-}
-
-static pb_err take_total(void *arg, const char *type, uint64_t count)
-{
-    struct batch *b = arg;
-    for (size_t i = 0; i < b->window_count; i++)
-        if (strcmp(b->windows[i].type, type) == 0)
-            b->windows[i].total = count;
-    return PB_OK;
-}
-
-static pb_err count_read(struct store *store, void *arg, struct pb_why *why)
-{
-    struct starting *s = arg;
-    return store_count_integrations(store, &s->filter, take_total, s->batch, why);
-}
-
-static void count_done(void *arg, pb_err err, const struct pb_why *why)
-{
-    struct starting *s = arg;
-    struct batches *all = s->broker->batches;
-    struct order *o = err || !all ? NULL : calloc(1, sizeof *o);
-    if (!o) {
-        if (err && err != PB_E_CLOSED)
-            log_why(&s->broker->log, LOG_WARN, "a batch could not be started", err, why);
-        s->done(s->arg, &s->batch->id, err ? err : PB_E_MEMORY);
-        batch_free(s->batch);
-    } else {
-        *o = (struct order){s->done, s->arg, NULL};
-        s->batch->orders = o;
-        s->batch->dirty = true;
-        enter(all, s->batch);
-    }
-    free(s);
-}
-
-/* Ids sort by the time they were made, so this one's followers are all younger than the batch. */
-static struct pb_id last_of(int64_t wall_ms)
-{
-    struct pb_id id;
-    memset(&id, 0xff, sizeof id);
-    for (int i = 0; i < 6; i++)
-        id.bytes[i] = (uint8_t)((uint64_t)wall_ms >> (8 * (5 - i)));
-    return id;
-}
-
-pb_err batches_start(struct broker *broker, const struct batch_filter *filter, uint32_t per_second,
-                     batches_done *done, void *arg)
-{
-    if (broker->batches->count >= LIMIT_BATCHES)
-        return PB_E_BUSY;
-    struct starting *s = calloc(1, sizeof *s);
-    struct batch *b = s ? calloc(1, sizeof *b) : NULL;
-    if (!b) {
-        free(s);
-        return PB_E_MEMORY;
-    }
-    *b = (struct batch){.all = broker->batches,
-                        .state = BATCH_RUNNING,
-                        .filter = *filter,
-                        .per_second = per_second,
-                        .created_at_ms = clock_wall_ms()};
-    id_new(&b->id, b->created_at_ms);
-    b->up_to = last_of(b->created_at_ms);
-    *s = (struct starting){broker, b, done, arg, {0}};
-    s->filter = (struct store_filter){.tenant = b->filter.tenant,
-                                      .type = b->filter.type,
-                                      .status = b->filter.status,
-                                      .health = b->filter.health,
-                                      .not_since_ms = b->filter.not_since_ms,
-                                      .up_to = &b->up_to};
-    pb_err err = add_windows(b, broker->types);
-    if (!err)
-        err = reader_submit(broker->reader, count_read, count_done, s);
-    if (err) {
-        batch_free(b);
-        free(s);
-    }
-    return err;
+    for (struct batch *b = broker->batches ? broker->batches->list : NULL; b; b = b->next)
+        for (size_t i = 0; i < b->window_count; i++)
+            window_yield(&b->windows[i], integration);
 }
 
 /* -- orders -- */
@@ -384,12 +280,6 @@ static void stop(struct batch *b)
         window_stop(&b->windows[i]);
 }
 
-static void go_on(struct batch *b)
-{
-    b->began_ms = b->all->broker->now_ms;
-    b->began_done = b->counts.done;
-}
-
 pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_order order,
                      batches_done *done, void *arg)
 {
@@ -408,7 +298,7 @@ pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_o
     else
         b->state = to[order];
     if (order == BATCH_RESUME)
-        go_on(b);
+        measure(b);
     else
         stop(b);
     return PB_OK;
@@ -421,8 +311,10 @@ pb_err batches_set_rate(struct broker *broker, const struct pb_id *id, uint32_t 
     if (!b || has_ended(b))
         return PB_E_NOT_FOUND;
     pb_err err = note_order(b, done, arg);
-    if (!err)
+    if (!err) {
         b->per_second = per_second;
+        measure(b);
+    }
     return err;
 }
 
@@ -442,6 +334,7 @@ const char *batches_tenant(const struct batches *all, const struct pb_id *id)
 
 /* -- life -- */
 
+/* A row that makes no sense is left as it is: it must not keep everything else from running. */
 static pb_err load(void *arg, const struct store_batch *stored)
 {
     struct batches *all = arg;
@@ -450,12 +343,21 @@ static pb_err load(void *arg, const struct store_batch *stored)
     if (!err && all->count == LIMIT_BATCHES)
         err = PB_E_LIMIT;
     if (!err) {
-        enter(all, b);
+        batch_enter(all, b);
         return PB_OK;
     }
     if (b)
         batch_free(b);
-    return err;
+    if (err == PB_E_MEMORY)
+        return err;
+    char id[ID_TEXT_BYTES];
+    id_text(&stored->id, ID_BATCH, id);
+    log_line(&all->broker->log, LOG_ERROR,
+             err == PB_E_LIMIT ? "a batch cannot go on: too many are under way; it does when the broker is "
+                                 "started again after some have ended"
+                               : "a batch cannot go on: its row in the store is damaged; start another one",
+             "batch", id, NULL);
+    return PB_OK;
 }
 
 static pb_err load_all(struct broker *b, struct store *store, struct pb_why *why)

@@ -68,6 +68,12 @@ const char *batches_tenant(const struct batches *all, const struct pb_id *id);
 bool batches_finished(struct broker *b, const struct board_effect *finish, struct store_op *op);
 bool batches_rejected(struct broker *b, const struct pb_id *job);
 
+/* -- for intake.c -- */
+
+/* Somebody asks for a job of this integration: a batch that has it waiting, perhaps behind thousands at its
+ * provider's limit, lets that job go first. */
+void batches_yield(struct broker *b, const struct pb_id *integration);
+
 /* -- for the loop -- */
 
 /* Reads, feeds and checkpoints; gives the time of the next such need. */

@@ -1,5 +1,6 @@
 #include "broker/intake.h"
 
+#include "broker/batches.h"
 #include "broker/board/board.h"
 #include "broker/broker.h"
 #include "broker/effects.h"
@@ -183,6 +184,7 @@ void intake_submit(struct broker *b, struct job *job, uint32_t wait_ms, intake_d
         *job = (struct job){0};
     }
     job_fini(job);
+    batches_yield(b, &e.integration);
     if (w)
         submit(b, &e.job, op, &e, w);
     else

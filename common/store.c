@@ -163,6 +163,18 @@ pb_err store_list_jobs(struct store *s, const struct store_job_filter *filter, c
     return s->ops->list_jobs(s, filter, after, limit, each, arg, why);
 }
 
+pb_err store_list_meta(struct store *s, pb_err (*each)(void *arg, const char *key, const char *value),
+                       void *arg, struct pb_why *why)
+{
+    return s->ops->list_meta(s, each, arg, why);
+}
+
+pb_err store_list_deleted(struct store *s, pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence),
+                          void *arg, struct pb_why *why)
+{
+    return s->ops->list_deleted(s, each, arg, why);
+}
+
 pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                          void *arg, struct pb_why *why)
 {

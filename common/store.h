@@ -192,6 +192,12 @@ struct store_job_filter {
 pb_err store_list_jobs(struct store *s, const struct store_job_filter *filter, const struct pb_id *after,
                        size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                        struct pb_why *why) PB_CHECKED;
+/* Everything in meta, in order of key. */
+pb_err store_list_meta(struct store *s, pb_err (*each)(void *arg, const char *key, const char *value),
+                       void *arg, struct pb_why *why) PB_CHECKED;
+/* What is left of records that were deleted (see struct store_change), in no order. */
+pb_err store_list_deleted(struct store *s, pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence),
+                          void *arg, struct pb_why *why) PB_CHECKED;
 pb_err store_list_tokens(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                          void *arg, struct pb_why *why) PB_CHECKED;
 

@@ -378,5 +378,7 @@ const struct store_ops store_mongo_ops = {
     .get_batch = get_batch,
     .list_batches = mongo_list_batches,
     .list_jobs = mongo_list_jobs,
+    .list_meta = mongo_list_meta,
+    .list_deleted = mongo_list_deleted,
     .list_tokens = mongo_list_tokens,
 };

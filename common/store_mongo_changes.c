@@ -217,11 +217,21 @@ static pb_err sort_out(struct mongo *m, struct pass *p, struct pb_why *why)
             continue;
         if (p->duplicate[i])
             err = judge_name(m, p, op, why);
-        if (!err && !op->outcome)
-            p->ops[left++] = op;
+        if (err || op->outcome)
+            continue;
+        p->duplicate[left] = p->duplicate[i];
+        p->ops[left++] = op;
     }
     p->count = left;
     return err;
+}
+
+/* What could be done each time it was looked at, and was not when it was tried: one record that others fight
+ * over must not hold up the rest of the journal. */
+static void give_up(const struct pass *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        p->ops[i]->outcome = p->duplicate[i] ? PB_E_EXISTS : PB_E_CONFLICT;
 }
 
 static bool any_deletes(struct store_op *const *ops, size_t count)
@@ -251,18 +261,16 @@ pb_err mongo_changes_write(struct mongo *m, struct store_op *const *ops, size_t 
     pb_err err = count ? pass_init(&p, ops, count) : PB_OK;
     if (err || !count)
         return err;
-    for (int passes = 0; p.count && !err; passes++) {
+    for (int passes = 0; p.count && !err && passes < PASSES_MAX; passes++) {
         struct mongo_bulk bulk = {MONGO_INTEGRATIONS, p.count, add_change, &p, p.duplicate};
         size_t missing = 0;
-        if (passes == PASSES_MAX)
-            err = pb_fail(why, PB_E_STORE, m->shown, "integrations are changed by others all the time");
-        else
-            err = mongo_bulk_run(m, &bulk, &missing, why);
+        err = mongo_bulk_run(m, &bulk, &missing, why);
         if (!err && missing)
             err = sort_out(m, &p, why);
         else
             p.count = 0;
     }
+    give_up(&p);
     if (!err && any_deletes(ops, count))
         err = purge_tombstones(m, why);
     pass_fini(&p);

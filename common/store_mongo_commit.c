@@ -4,6 +4,7 @@
 #include "common/store_mongo_docs.h"
 #include "common/store_mongo_jobs.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -391,15 +392,26 @@ static void commit_fini(struct commit *c)
     free(c->keys.slots);
 }
 
-/* A round of which all is put back has others' writes to blame: not for ever. */
+/* What has been put back too often has lost its name for good: it must not hold up the rest. */
+#define VAIN_ROUNDS 10
+
+static void refuse_again(struct round *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->taken[i]->outcome == PB_E_AGAIN)
+            r->taken[i]->outcome = PB_E_EXISTS;
+}
+
 static pb_err run_rounds(struct mongo *m, struct commit *c, struct pb_why *why)
 {
     pb_err err = PB_OK;
     for (int vain = 0; c->count && !err;) {
         take_round(c);
         err = run_round(m, &c->round, why);
-        if (!err && put_back(c) == c->round.count && ++vain == 10)
-            err = pb_fail(why, PB_E_STORE, m->shown, "names of integrations change hands all the time");
+        if (vain == VAIN_ROUNDS)
+            refuse_again(&c->round);
+        else if (!err && put_back(c) == c->round.count)
+            vain++;
     }
     return err;
 }
@@ -434,6 +446,7 @@ pb_err mongo_commit(struct store *base, struct store_op *const *ops, size_t coun
 {
     struct mongo *m = (struct mongo *)base;
     pb_err err = PB_E_STORE;
+    assert(count <= LIMIT_COMMIT_OPS);
     for (int tries = 0; tries < 2; tries++) {
         m->transient = false;
         err = try_commit(m, ops, count, why);

@@ -2,6 +2,7 @@
 
 #include "common/store_mongo_docs.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PAGE_ROWS       500  /* in one answer of the server */
@@ -393,6 +394,69 @@ pb_err mongo_list_batches(struct store *base, const char *tenant, enum batch_sta
         mongo_put_batch_state(&filter, "state", state);
     pb_err err = mongo_find((struct mongo *)base, MONGO_BATCHES, &filter, opts, give_batch, &list, why);
     bson_destroy(&filter);
+    bson_destroy(opts);
+    return err;
+}
+
+/* -- the rest -- */
+
+struct meta {
+    pb_err (*each)(void *arg, const char *key, const char *value);
+    void *arg;
+};
+
+/* But for the version of the documents, which is this database's own. */
+static pb_err give_meta(void *arg, const bson_t *doc, struct pb_why *why)
+{
+    const struct meta *list = arg;
+    bson_iter_t id, value;
+    char number[24];
+    (void)why;
+    if (!bson_iter_init_find(&id, doc, "_id") || !BSON_ITER_HOLDS_UTF8(&id) ||
+        !bson_iter_init_find(&value, doc, "value") || strcmp(bson_iter_utf8(&id, NULL), "schema") == 0)
+        return PB_OK;
+    if (BSON_ITER_HOLDS_UTF8(&value))
+        return list->each(list->arg, bson_iter_utf8(&id, NULL), bson_iter_utf8(&value, NULL));
+    snprintf(number, sizeof number, "%lld", (long long)bson_iter_as_int64(&value));
+    return list->each(list->arg, bson_iter_utf8(&id, NULL), number);
+}
+
+pb_err mongo_list_meta(struct store *base, pb_err (*each)(void *arg, const char *key, const char *value),
+                       void *arg, struct pb_why *why)
+{
+    struct meta list = {each, arg};
+    bson_t filter = BSON_INITIALIZER;
+    bson_t *opts = page("_id_", false, INT64_MAX);
+    pb_err err = mongo_find((struct mongo *)base, MONGO_META, &filter, opts, give_meta, &list, why);
+    bson_destroy(&filter);
+    bson_destroy(opts);
+    return err;
+}
+
+struct deleted {
+    pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence);
+    void *arg;
+};
+
+static pb_err give_deleted(void *arg, const bson_t *doc, struct pb_why *why)
+{
+    const struct deleted *list = arg;
+    struct pb_id id;
+    (void)why;
+    if (!mongo_get_id(doc, "_id", ID_INTEGRATION, &id))
+        return PB_OK;
+    return list->each(list->arg, &id, (uint64_t)mongo_get_number(doc, "fence"));
+}
+
+pb_err mongo_list_deleted(struct store *base,
+                          pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence), void *arg,
+                          struct pb_why *why)
+{
+    struct deleted list = {each, arg};
+    bson_t *filter = BCON_NEW("deletedAt", "{", "$gt", BCON_DATE_TIME(0), "}");
+    bson_t *opts = BCON_NEW("hint", "deleted", "sort", "{", "deletedAt", BCON_INT32(1), "}");
+    pb_err err = mongo_find((struct mongo *)base, MONGO_INTEGRATIONS, filter, opts, give_deleted, &list, why);
+    bson_destroy(filter);
     bson_destroy(opts);
     return err;
 }

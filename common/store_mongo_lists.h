@@ -22,6 +22,11 @@ pb_err mongo_list_batches(struct store *base, const char *tenant, enum batch_sta
 pb_err mongo_list_jobs(struct store *base, const struct store_job_filter *filter, const struct pb_id *after,
                        size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                        struct pb_why *why) PB_CHECKED;
+pb_err mongo_list_meta(struct store *base, pb_err (*each)(void *arg, const char *key, const char *value),
+                       void *arg, struct pb_why *why) PB_CHECKED;
+pb_err mongo_list_deleted(struct store *base,
+                          pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence), void *arg,
+                          struct pb_why *why) PB_CHECKED;
 pb_err mongo_list_tokens(struct store *base, pb_err (*each)(void *arg, const struct store_token *token),
                          void *arg, struct pb_why *why) PB_CHECKED;
 

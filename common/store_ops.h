@@ -37,6 +37,10 @@ struct store_ops {
                            const struct pb_id *before, size_t limit,
                            pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
                            struct pb_why *why);
+    pb_err (*list_meta)(struct store *s, pb_err (*each)(void *arg, const char *key, const char *value),
+                        void *arg, struct pb_why *why);
+    pb_err (*list_deleted)(struct store *s, pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence),
+                           void *arg, struct pb_why *why);
     pb_err (*list_tokens)(struct store *s, pb_err (*each)(void *arg, const struct store_token *token),
                           void *arg, struct pb_why *why);
 };

@@ -236,7 +236,9 @@ static pb_err count_integrations(struct store *base, const struct store_filter *
 {
     static const struct pb_id first = {{0}};
     struct sqlite *s = of(base);
-    sqlite3_stmt *st = rows_take(&s->rows, SQL_COUNT_INTEGRATIONS);
+    bool by_index = (!f->tenant || !*f->tenant) && (!f->text || !*f->text) && !f->status && !f->health &&
+                    !f->not_since_ms;
+    sqlite3_stmt *st = rows_take(&s->rows, by_index ? SQL_COUNT_OF_TYPES : SQL_COUNT_INTEGRATIONS);
     if (!st)
         return db_fail(s, why);
     rows_bind_id(st, 1, &first);
@@ -324,6 +326,40 @@ static pb_err list_tokens(struct store *base, pb_err (*each)(void *arg, const st
         struct store_token t;
         rows_read_token(st, &t);
         err = each(arg, &t);
+    }
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
+static pb_err list_meta(struct store *base, pb_err (*each)(void *arg, const char *key, const char *value),
+                        void *arg, struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_META);
+    if (!st)
+        return db_fail(s, why);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        err = each(arg, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1));
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
+static pb_err list_deleted(struct store *base,
+                           pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence), void *arg,
+                           struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_DELETED);
+    if (!st)
+        return db_fail(s, why);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct pb_id id = {{0}};
+        rows_column_id(st, 0, &id);
+        err = each(arg, &id, (uint64_t)sqlite3_column_int64(st, 1));
     }
     rows_give(st);
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
@@ -482,5 +518,7 @@ const struct store_ops store_sqlite_ops = {
     .get_batch = get_batch,
     .list_batches = list_batches,
     .list_jobs = list_jobs,
+    .list_meta = list_meta,
+    .list_deleted = list_deleted,
     .list_tokens = list_tokens,
 };

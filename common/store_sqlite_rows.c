@@ -100,6 +100,9 @@ static const char *const sql[SQL_STATEMENTS] = {
         "ORDER BY next_validation, id LIMIT ?4",
     [SQL_COUNT_INTEGRATIONS] = "SELECT type, count(*) FROM integrations WHERE id > ?1 AND " INTEGRATION_FILTER
                                " GROUP BY type ORDER BY type",
+    [SQL_COUNT_OF_TYPES] =
+        "SELECT type, count(*) FROM integrations INDEXED BY integrations_type WHERE id > ?1 "
+        "AND (?3 IS NULL OR type = ?3) AND (?8 IS NULL OR id <= ?8) GROUP BY type ORDER BY type",
     [SQL_PUT_BATCH] = "INSERT OR REPLACE INTO batches (id, state, tenant, created_at, finished_at, body) "
                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_GET_BATCH] = "SELECT id, state, tenant, created_at, finished_at, body FROM batches WHERE id = ?1",
@@ -108,6 +111,8 @@ static const char *const sql[SQL_STATEMENTS] = {
         "AND (?2 IS NULL OR tenant = ?2) AND (?3 = 0 OR state = ?3) ORDER BY id DESC LIMIT ?4",
     [SQL_INSERT_TOKEN] = "INSERT INTO tokens (hash, tenant, role, name, created_at) VALUES (?1,?2,?3,?4,?5) "
                          "ON CONFLICT DO NOTHING",
+    [SQL_LIST_META] = "SELECT key, value FROM meta ORDER BY key",
+    [SQL_LIST_DELETED] = "SELECT id, fence FROM tombstones ORDER BY id",
     [SQL_LIST_TOKENS] = "SELECT hash, tenant, role, name, created_at FROM tokens ORDER BY created_at",
     [SQL_SET_META] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
     [SQL_UNSET_META] = "DELETE FROM meta WHERE key = ?1",

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #define API_CONNECT_MS   5000
 #define API_LIMIT_MS     30000 /* for a request that is not asked to wait */
@@ -20,21 +19,12 @@ struct api {
 
 /* One request under way. */
 struct exchange {
-    struct exchange *prev, *next; /* of api_many's list */
     CURL *easy;
     struct curl_slist *headers;
     char *url;
     struct buf in;
     bool as_text;
     char error[CURL_ERROR_SIZE];
-    void *arg;
-};
-
-struct api_many {
-    struct api *api;
-    CURLM *multi;
-    struct exchange *under_way;
-    size_t running;
 };
 
 void api_answer_fini(struct api_answer *a)
@@ -177,7 +167,7 @@ static pb_err finish(const struct api *a, struct exchange *x, CURLcode code, str
     return code ? unreachable(a, x, code, why) : read_answer(a, x, out, why);
 }
 
-/* -- one at a time -- */
+/* -- the API -- */
 
 pb_err api_open(const char *url, const struct secret *token, struct api **out, struct pb_why *why)
 {
@@ -220,86 +210,4 @@ pb_err api_call(struct api *a, const struct api_request *r, struct api_answer *o
     curl_easy_reset(a->easy);
     exchange_fini(&x);
     return err;
-}
-
-/* -- many at once -- */
-
-pb_err api_many_open(struct api *a, size_t parallel, struct api_many **out)
-{
-    struct api_many *m = calloc(1, sizeof *m);
-    if (!m || !(m->multi = curl_multi_init())) {
-        free(m);
-        return PB_E_MEMORY;
-    }
-    m->api = a;
-    curl_multi_setopt(m->multi, CURLMOPT_MAXCONNECTS, (long)parallel);
-    curl_multi_setopt(m->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    *out = m;
-    return PB_OK;
-}
-
-static void drop(struct api_many *m, struct exchange *x)
-{
-    curl_multi_remove_handle(m->multi, x->easy);
-    curl_easy_cleanup(x->easy);
-    DL_DELETE(m->under_way, x);
-    exchange_fini(x);
-    free(x);
-    m->running--;
-}
-
-pb_err api_many_start(struct api_many *m, const struct api_request *r, void *arg)
-{
-    struct exchange *x = calloc(1, sizeof *x);
-    CURL *easy = curl_easy_init();
-    pb_err err = x && easy ? exchange_init(x, easy, m->api, r) : PB_E_MEMORY;
-    if (!err) {
-        x->arg = arg;
-        curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
-        err = curl_multi_add_handle(m->multi, easy) == CURLM_OK ? PB_OK : PB_E_MEMORY;
-    }
-    if (!err) {
-        DL_APPEND(m->under_way, x);
-        m->running++;
-        return PB_OK;
-    }
-    curl_easy_cleanup(easy);
-    if (x)
-        exchange_fini(x);
-    free(x);
-    return err;
-}
-
-void api_many_wait(struct api_many *m, int timeout_ms)
-{
-    int running = 0;
-    curl_multi_perform(m->multi, &running);
-    if ((size_t)running == m->running) /* none has ended yet */
-        curl_multi_poll(m->multi, NULL, 0, timeout_ms, NULL);
-}
-
-bool api_many_take(struct api_many *m, struct api_done *out)
-{
-    int left;
-    CURLMsg *message;
-    while ((message = curl_multi_info_read(m->multi, &left)) && message->msg != CURLMSG_DONE)
-        ;
-    if (!message)
-        return false;
-    struct exchange *x = NULL;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
-    *out = (struct api_done){.arg = x->arg};
-    out->err = finish(m->api, x, message->data.result, &out->answer, &out->why);
-    drop(m, x);
-    return true;
-}
-
-void api_many_close(struct api_many *m)
-{
-    if (!m)
-        return;
-    while (m->under_way)
-        drop(m, m->under_way);
-    curl_multi_cleanup(m->multi);
-    free(m);
 }

@@ -1,5 +1,4 @@
-/* The broker's HTTP API as seen by a caller: one request at a time (api_call), or many at once (api_many),
- * over libcurl. Directly: proxies that the environment names are for the outside world, and a token is not
+/* The broker's HTTP API as seen by a caller: one request at a time, over libcurl. Directly: proxies that the environment names are for the outside world, and a token is not
  * theirs to see; redirects are not followed for the same reason. */
 #ifndef PB_CLIENT_API_H
 #define PB_CLIENT_API_H
@@ -14,7 +13,6 @@
 #include <stdint.h>
 
 struct api;
-struct api_many;
 
 struct api_request {
     const char *method, *path; /* "/v1/types" */
@@ -47,23 +45,5 @@ pb_err api_call(struct api *a, const struct api_request *r, struct api_answer *o
 
 /* Appends text, percent-encoded for a path's segment or a query's value (RFC 3986, section 2.3). */
 void api_escape(struct buf *out, const char *text);
-
-/* -- many at once -- */
-
-struct api_done {
-    void *arg;
-    pb_err err; /* as of api_call() */
-    struct pb_why why;
-    struct api_answer answer; /* the taker's */
-};
-
-pb_err api_many_open(struct api *a, size_t parallel, struct api_many **out) PB_CHECKED;
-void api_many_close(struct api_many *m); /* requests under way are dropped */
-/* Starts a request; arg comes back with its end. The request's strings but for the body are copied. */
-pb_err api_many_start(struct api_many *m, const struct api_request *r, void *arg) PB_CHECKED;
-/* Moves bytes, for timeout_ms at most. */
-void api_many_wait(struct api_many *m, int timeout_ms);
-/* Takes one that has ended; false: none has. */
-bool api_many_take(struct api_many *m, struct api_done *out);
 
 #endif

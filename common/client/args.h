@@ -18,11 +18,11 @@ struct settings {
     const char *url, *data_dir;
     bool json, no_color;
     const char *name, *credentials, *type, *status, *health, *query, *keyring;
-    const char *state, *kind, *integration, *code, *tenant, *host;
+    const char *state, *kind, *integration, *code, *tenant, *host, *not_since;
     const char *http_listen, *manifests, *store, *ca_file, *log_format;
-    int64_t wait_s, parallel, workers, lease_ms, limit, rate;
+    int64_t wait_s, workers, lease_ms, limit, rate;
     struct option_list connect_to, allow_egress;
-    bool yes, all, ndjson, checks;
+    bool yes, all, no_watch, ndjson, checks;
     const char *operands[ARGS_OPERANDS_MAX];
     size_t operand_count;
     bool help, version;

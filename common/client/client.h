@@ -72,7 +72,10 @@ void client_print_ok(const struct client *c, const char *format, ...) __attribut
 extern const struct command command_up, command_types, command_test, command_setup, command_list,
     command_show, command_rm, command_validate, command_revalidate, command_jobs_list, command_jobs_show,
     command_jobs_cancel, command_jobs_retry, command_jobs_submit, command_queue_show, command_queue_pause,
-    command_queue_resume, command_workers_list, command_workers_drain, command_keys_init;
+    command_queue_resume, command_workers_list, command_workers_drain, command_keys_init,
+    command_store_migrate;
+extern const struct command command_batch_list, command_batch_show, command_batch_watch, command_batch_pause,
+    command_batch_resume, command_batch_cancel, command_batch_rate;
 extern const struct command command_event_validate, command_schema_check, command_lint;
 extern const struct args_tables client_tables;
 

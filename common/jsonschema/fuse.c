@@ -118,7 +118,20 @@ static uint32_t branch_left(const struct js_schema *s, const struct js_node *n, 
     return NONE;
 }
 
-/* The node that has to be run in the end, where others only lead to it. */
+/* The node that a chain of references leads to: it lets through exactly what the first one does. */
+static uint32_t referred(const struct js_schema *s, uint32_t node)
+{
+    for (int i = 0; i < REF_CHAIN; i++) {
+        const struct js_op *op = only_op(s, &s->nodes.at[node]);
+        if (!op || op->code != OP_REF)
+            break;
+        node = op->b;
+    }
+    return node;
+}
+
+/* The node that has to be run in the end for what a node's mask does not answer: not the same schema, where
+ * branches were left out on the way. */
 static uint32_t behind(const struct js_schema *s, uint32_t node)
 {
     for (int i = 0; i < REF_CHAIN; i++) {
@@ -191,13 +204,13 @@ static bool disjoint_types(const struct js_schema *s, const struct js_op *op)
 static const struct js_table *demanded(const struct js_schema *s, uint32_t branch, const char *key,
                                        uint32_t len)
 {
-    const struct js_node *n = &s->nodes.at[behind(s, branch)];
+    const struct js_node *n = &s->nodes.at[referred(s, branch)];
     if (n->types != T_OBJ || !(n->groups & G_OBJ))
         return NULL;
     const struct js_slot *slot = js_find(s, &s->objs.at[n->obj].table, key, len);
     if (!slot || !slot->required || !slot->declared)
         return NULL;
-    const struct js_node *value = &s->nodes.at[behind(s, slot->node)];
+    const struct js_node *value = &s->nodes.at[referred(s, slot->node)];
     return value->groups & G_ENUM && value->types == T_STR ? &s->enums.at[value->enums].strings : NULL;
 }
 
@@ -239,7 +252,7 @@ static pb_err build_tags(struct js_schema *s, struct js_op *op, struct js_slot k
 
 static pb_err find_tag(struct js_schema *s, struct js_op *op)
 {
-    const struct js_node *n = &s->nodes.at[behind(s, s->ids.at[op->a])];
+    const struct js_node *n = &s->nodes.at[referred(s, s->ids.at[op->a])];
     if (n->types != T_OBJ || !(n->groups & G_OBJ) || op->count < 2)
         return PB_OK;
     struct js_table table = s->objs.at[n->obj].table;

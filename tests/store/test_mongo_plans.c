@@ -227,6 +227,22 @@ static pb_err ignore_integration(void *arg, const struct integration *in)
     return PB_OK;
 }
 
+static pb_err ignore_meta(void *arg, const char *key, const char *value)
+{
+    (void)arg;
+    (void)key;
+    (void)value;
+    return PB_OK;
+}
+
+static pb_err ignore_deleted(void *arg, const struct pb_id *id, uint64_t fence)
+{
+    (void)arg;
+    (void)id;
+    (void)fence;
+    return PB_OK;
+}
+
 static pb_err ignore_batch(void *arg, const struct store_batch *batch)
 {
     (void)arg;
@@ -311,6 +327,15 @@ static void lists_of_integrations_and_tokens_use_an_index(void **state)
                          PB_OK);
         expect_index_named(s, lists[i].index);
     }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(store_list_due(s->store, 5000, 1000, &places[i], 10, ignore_integration, NULL, &why),
+                         PB_OK);
+        expect_index_named(s, "due");
+    }
+    assert_int_equal(store_list_meta(s->store, ignore_meta, NULL, &why), PB_OK);
+    expect_index_named(s, "_id_");
+    assert_int_equal(store_list_deleted(s->store, ignore_deleted, NULL, &why), PB_OK);
+    expect_index_named(s, "deleted");
     assert_int_equal(store_list_tokens(s->store, ignore_token, NULL, &why), PB_OK);
     expect_index_named(s, "created");
 }

@@ -162,6 +162,59 @@ static void lists_of_jobs_use_an_index(void **state)
     }
 }
 
+static pb_err ignore_integration(void *arg, const struct integration *in)
+{
+    (void)arg;
+    (void)in;
+    return PB_OK;
+}
+
+static pb_err ignore_count(void *arg, const char *type, uint64_t count)
+{
+    (void)arg;
+    (void)type;
+    (void)count;
+    return PB_OK;
+}
+
+static pb_err ignore_batch(void *arg, const struct store_batch *batch)
+{
+    (void)arg;
+    (void)batch;
+    return PB_OK;
+}
+
+/* The one statement since the last look is answered like this, without sorting. */
+static void expect_plan(struct scene *s, const char *how)
+{
+    assert_int_equal(s->count, 1);
+    char *plan = plan_of(s, s->caught[0]);
+    if (!strstr(plan, how) || strstr(plan, "TEMP B-TREE"))
+        fail_msg("expected %s, not: %s", how, plan);
+    free(plan);
+    forget(s);
+}
+
+static void reads_of_batches_use_an_index(void **state)
+{
+    struct scene *s = *state;
+    struct pb_id nil = {{0}}, last = {{0xff}};
+    struct pb_why why = {0};
+    struct store_filter page = {.type = "stripe", .tenant = "a", .not_since_ms = 5, .up_to = &last};
+    struct store_filter all = {.up_to = &last, .tenant = ""};
+    struct store_batch batch;
+    assert_int_equal(store_list_integrations(s->store, &page, &nil, 9, ignore_integration, NULL, &why),
+                     PB_OK);
+    expect_plan(s, "USING INDEX integrations_type (type=? AND id>?)");
+    assert_int_equal(store_count_integrations(s->store, &all, ignore_count, NULL, &why), PB_OK);
+    expect_plan(s, "USING COVERING INDEX integrations_type");
+    assert_int_equal(store_list_batches(s->store, NULL, BATCH_RUNNING, &nil, 9, ignore_batch, NULL, &why),
+                     PB_OK);
+    expect_plan(s, "SEARCH batches USING PRIMARY KEY (id<?)");
+    assert_int_equal(store_get_batch(s->store, &nil, &batch, &why), PB_E_NOT_FOUND);
+    expect_plan(s, "SEARCH batches USING PRIMARY KEY (id=?)");
+}
+
 /* Runs operations and looks at every statement: none scans jobs, but by the indexes named. */
 static void expect_no_scan(struct scene *s, struct store_op *const *ops, size_t count, const char *allowed)
 {
@@ -226,9 +279,8 @@ int main(void)
 {
 #define PLAN(test) cmocka_unit_test_setup_teardown(test, open_scene, close_scene)
     const struct CMUnitTest tests[] = {
-        PLAN(lists_of_jobs_use_an_index),
-        PLAN(writes_of_jobs_use_an_index),
-        PLAN(purge_walks_what_has_ended_by_date),
+        PLAN(lists_of_jobs_use_an_index),           PLAN(reads_of_batches_use_an_index),
+        PLAN(writes_of_jobs_use_an_index),          PLAN(purge_walks_what_has_ended_by_date),
         PLAN(changes_of_integrations_use_an_index),
     };
     return cmocka_run_group_tests_name("plans", tests, NULL, NULL);

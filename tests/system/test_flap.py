@@ -17,6 +17,9 @@ VALGRIND = shutil.which("valgrind")
 # ipc costs a descriptor inside NNG 1.5.2, for which only the folder's mode (0700) helps: it is left out where
 # descriptors are counted.
 WAYS = {"ipc": "123", "tcp": "0123"}
+# The broker breaks some handshakes off itself, when a peer comes as its listener closes: on a busy machine one in a
+# thousand. What leaked with each session or connection would be thousands.
+LEFT = {"ipc": 110, "tcp": 8}
 SANITIZED = "-" in BUILD.name and "address" in BUILD.name
 
 
@@ -73,7 +76,7 @@ def test_tens_of_thousands_of_connections_cost_nobody_else_anything(make_cluster
     assert counts["failures"] == 0 and counts["joined"] == 5000 and counts["connections"] >= 15000, counts
     assert answered >= 10
     settled(cluster)
-    until("descriptors are flat", lambda: descriptors(cluster.broker) <= before + 8)
+    until("descriptors are flat", lambda: descriptors(cluster.broker) <= before + LEFT[transport])
     assert cluster.broker.popen.poll() is None
     assert cluster.workers["w1"].log().count('"joined"') == 1, "the real worker never lost its session"
 

@@ -4,10 +4,12 @@ Needs a server: PATCHBAY_TEST_MONGODB_URI (scripts/mongo run -- COMMAND sets it)
 
 import concurrent.futures
 import os
+import subprocess
 import uuid
 
 import pytest
-from cluster import until
+from cluster import BUILD, clean_env, until
+from wire import Wire
 
 URI = os.environ.get("PATCHBAY_TEST_MONGODB_URI")
 pytestmark = pytest.mark.skipif(not URI, reason="no MongoDB: make test-mongo finds or starts one")
@@ -94,3 +96,57 @@ def test_a_password_in_the_uri_is_never_shown(on_mongo, folder):
         on_mongo.broker.wait()
     assert secret not in (folder / "broker.log").read_text()
     assert "***@" in (folder / "broker.log").read_text()
+
+
+def test_what_a_file_held_goes_on_in_mongodb(make_cluster, folder):
+    cluster = make_cluster().start()
+    made = [cluster.api().setup(f"n{n}").json for n in range(3)]
+    token, record = cluster.token(), cluster.api().all()
+    file = f"sqlite:{cluster.data}/patchbay.db"
+    url = store_url(f"patchbay_test_{uuid.uuid4().hex}")
+
+    def migrate(*stores):
+        return subprocess.run([BUILD / "patchbay", "store", "migrate", *stores], capture_output=True, text=True,
+                              env=clean_env(), timeout=120)
+
+    busy = migrate(file, url)
+    assert busy.returncode == 1 and "another broker uses this store" in busy.stderr, busy
+    cluster.broker.stop()
+    done = migrate(file, url)
+    assert done.returncode == 0 and "the same in number and content" in done.stdout, done
+    again = migrate(file, url)
+    assert again.returncode == 1 and "is not empty" in again.stderr, again
+    assert migrate("sqlite:/nowhere/x.db", url).returncode == 1
+    cluster.store = url
+    cluster.start_broker()
+    until("w1 is back", lambda: "w1" in cluster.api().workers())
+    assert cluster.token() == token and cluster.api().all() == record and len(made) == 3
+    assert cluster.api().validate(record[0]["id"]).json["result"]["code"] == "ok"
+
+
+@pytest.fixture
+def wire():
+    host, _, port = URI.partition("://")[2].split("/")[0].rpartition("@")[2].split(",")[0].partition(":")
+    made = Wire(host, int(port or 27017))
+    yield made
+    made.close()
+
+
+def test_an_outage_of_the_store_is_no_error_of_the_jobs(make_cluster, wire):
+    url = store_url(f"patchbay_test_{uuid.uuid4().hex}", f"mongodb://127.0.0.1:{wire.port}/")
+    cluster = make_cluster(store=url + "?directConnection=true&serverSelectionTimeoutMS=1000").start()
+    api = cluster.api()
+    ids = [api.setup(f"n{n}").json["id"] for n in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        ends = [pool.submit(api.validate, id, wait=60) for id in ids]
+        wire.cut()
+        until("the broker says that it is not ready",
+              lambda: api.setup("late", wait=0).status == 503 and api.get("/readyz").status == 503)
+        wire.mend()
+        until("it is ready again", lambda: api.get("/readyz").status == 200)
+        for end in ends:  # taken before the cut, or refused while it lasted: never lost
+            answer = end.result()
+            assert answer.status in (200, 503), answer
+            assert answer.status == 503 or answer.json["result"]["code"] == "ok"
+    assert [api.validate(id).json["result"]["code"] for id in ids] == ["ok"] * 4
+    assert sorted(i["name"] for i in api.all()) == [f"n{n}" for n in range(4)]

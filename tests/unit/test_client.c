@@ -67,8 +67,8 @@ static void args_reads_options_before_and_after_the_command(void **state)
 static void args_fills_in_the_defaults_of_the_command(void **state)
 {
     (void)state;
-    assert_int_equal(PARSE("revalidate").settings.parallel, 16);
-    assert_int_equal(PARSE("revalidate", "--parallel", "3").settings.parallel, 3);
+    assert_int_equal(PARSE("jobs", "retry", "--all").settings.rate, 10);
+    assert_int_equal(PARSE("jobs", "retry", "--all", "--rate", "3").settings.rate, 3);
     assert_int_equal(PARSE("up").settings.workers, 2);
     assert_int_equal(PARSE("setup", "x").settings.wait_s, 120);
 }
@@ -137,8 +137,8 @@ static void args_says_what_would_be_right_when_something_is_wrong(void **state)
         {{"list", "--type"}, "--type needs a value"},
         {{"list", "--json=1"}, "--json takes no value"},
         {{"list", "-v"}, "there is no option -v"},
-        {{"revalidate", "--parallel", "0"}, "a number from 1 to 256; it is \"0\""},
-        {{"revalidate", "--parallel=5x"}, "it is \"5x\""},
+        {{"jobs", "retry", "--rate", "0"}, "a number from 1 to 1000; it is \"0\""},
+        {{"revalidate", "--rate=5x"}, "it is \"5x\""},
         {{"list", "--token", "pb_x"}, "PATCHBAY_TOKEN"},
         {{"keys"}, "patchbay keys init"},
         {{"keys", "--json"}, "patchbay keys init"},

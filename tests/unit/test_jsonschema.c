@@ -28,6 +28,13 @@ static enum js_verdict check(struct js_runner *r, const struct js_schema *s, con
     return verdict;
 }
 
+/* Members that tell branches apart, but for null: on the way to the branch, and in the member. */
+#define NULLABLE_OR_B                                                                                        \
+    "{\"oneOf\":[{\"oneOf\":[{\"type\":\"object\",\"required\":[\"t\"],\"properties\":{\"t\":{\"const\":"    \
+    "\"a\"}}},"                                                                                              \
+    "{\"type\":\"null\"}]},{\"type\":\"object\",\"required\":[\"t\"],\"properties\":{\"t\":{\"oneOf\":["     \
+    "{\"const\":\"b\"},{\"type\":\"null\"}]}}}]}"
+
 static void jsonschema_tells_valid_from_invalid(void **state)
 {
     static const struct {
@@ -46,6 +53,12 @@ static void jsonschema_tells_valid_from_invalid(void **state)
         {"{\"required\":[\"a\"],\"properties\":{\"a\":{\"minLength\":2}}}", "{\"a\":\"\xc3\xa9\"}",
          JS_INVALID},
         {"{\"properties\":{\"a\":{}},\"unevaluatedProperties\":false}", "{\"b\":1}", JS_INVALID},
+        {NULLABLE_OR_B, "null", JS_VALID},
+        {NULLABLE_OR_B, "{\"t\":\"a\"}", JS_VALID},
+        {NULLABLE_OR_B, "{\"t\":\"b\"}", JS_VALID},
+        {NULLABLE_OR_B, "{\"t\":null}", JS_VALID},
+        {NULLABLE_OR_B, "{\"t\":\"c\"}", JS_INVALID},
+        {NULLABLE_OR_B, "1", JS_INVALID},
         {"{\"$defs\":{\"n\":{\"type\":\"number\"}},\"items\":{\"$ref\":\"#/$defs/n\"}}", "[1,2,\"x\"]",
          JS_INVALID},
     };
@@ -242,11 +255,26 @@ static void jsonschema_refuses_documents_that_are_no_json(void **state)
         const char *text;
         size_t len;
     } cases[] = {
-        {"\"\xff\"", 3},      {"\"a\0b\"", 5}, {"[1,]", 4},        {"{\"a\"}", 5},
-        {"[1 2]", 5},         {"01", 2},       {"1.", 2},          {"-", 1},
-        {"nul", 3},           {"\"\\x\"", 4},  {"\"\\ud800\"", 8}, {"{\"a\":1}}", 8},
-        {"[0\"1\"]", 6},      {"\"open", 5},   {"\"\n\"", 3},      {"[true\"a\"]", 9},
-        {"\xef\xbb\xbf" "1", 4}, {" ", 1},
+        {"\"\xff\"", 3},
+        {"\"a\0b\"", 5},
+        {"[1,]", 4},
+        {"{\"a\"}", 5},
+        {"[1 2]", 5},
+        {"01", 2},
+        {"1.", 2},
+        {"-", 1},
+        {"nul", 3},
+        {"\"\\x\"", 4},
+        {"\"\\ud800\"", 8},
+        {"{\"a\":1}}", 8},
+        {"[0\"1\"]", 6},
+        {"\"open", 5},
+        {"\"\n\"", 3},
+        {"[true\"a\"]", 9},
+        {"\xef\xbb\xbf"
+         "1",
+         4},
+        {" ", 1},
     };
     char deep[2 * 513 + 1];
     struct js_runner *r = js_runner_new();
