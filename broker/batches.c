@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define CHECKPOINT_MS 1000
+#define OUT_SECONDS   5   /* of the rate: so many may be out at a time */
 #define AWHILE_MS     500 /* until something is tried again that found no room or no memory */
 
 static struct batch *find(const struct batches *all, const struct pb_id *id)
@@ -67,11 +68,22 @@ void batch_enter(struct batches *all, struct batch *b)
 
 /* -- the rate -- */
 
+/* While no worker takes them, not many more are sent: they would all run at once when one does. */
+static size_t room(const struct batch *b)
+{
+    size_t out = 0, most = (size_t)b->per_second * OUT_SECONDS;
+    for (size_t i = 0; i < b->window_count; i++)
+        out += b->windows[i].out;
+    return out < most ? most - out : 0;
+}
+
 size_t batch_allowance(struct batch *b, size_t most)
 {
     uint64_t now_us = b->all->broker->now_ms * 1000, second_us = 1000000;
     if (!b->per_second)
         return most;
+    size_t left = room(b);
+    most = most < left ? most : left;
     if (b->fed_us + second_us < now_us) /* a second's worth may be made up for, and no more */
         b->fed_us = now_us - second_us;
     uint64_t allowed = b->fed_us < now_us ? (now_us - b->fed_us) * b->per_second / second_us : 0;

@@ -35,24 +35,25 @@ struct transfer {
     size_t max_in_flight, in_flight, waiting_count, over_count;
     int epoll_fd, timer_fd;
     uint64_t curl_due_ms, waiting_due_ms; /* NEVER: nothing is due */
+    uint64_t armed_ms;                    /* when the timer rings; NEVER: it does not */
     struct transfer_call *waiting, *running, *over;
 };
 
 /* -- time -- */
 
+/* Setting a timer costs more than all of curl's work on an answer, and curl puts its own off with every step:
+ * so one that rings too early is left as it is, and set anew when it has rung. */
 static void arm(struct transfer *t)
 {
     uint64_t due_ms = t->curl_due_ms < t->waiting_due_ms ? t->curl_due_ms : t->waiting_due_ms;
-    uint64_t now_ms = clock_mono_ms();
-    struct itimerspec at = {0};
     if (t->over)
-        due_ms = now_ms;
-    if (due_ms != NEVER) {
-        uint64_t left_ms = due_ms > now_ms ? due_ms - now_ms : 0;
-        at.it_value.tv_sec = (time_t)(left_ms / 1000);
-        at.it_value.tv_nsec = left_ms ? (long)(left_ms % 1000) * 1000000 : 1;
-    }
-    timerfd_settime(t->timer_fd, 0, &at, NULL);
+        due_ms = clock_mono_ms();
+    if (due_ms >= t->armed_ms)
+        return;
+    struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000}};
+    t->armed_ms = due_ms;
+    timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *arg)
@@ -183,8 +184,8 @@ static void take_time(struct transfer *t)
 {
     int running;
     uint64_t count;
-    ssize_t n = read(t->timer_fd, &count, sizeof count);
-    (void)n; /* what is due is known without it */
+    if (read(t->timer_fd, &count, sizeof count) > 0)
+        t->armed_ms = NEVER;
     if (clock_mono_ms() < t->curl_due_ms)
         return;
     t->curl_due_ms = NEVER;
@@ -329,7 +330,7 @@ pb_err transfer_open(const struct transfer_settings *settings, const struct log 
     if (!t)
         return PB_E_MEMORY;
     t->epoll_fd = t->timer_fd = -1;
-    t->curl_due_ms = t->waiting_due_ms = NEVER;
+    t->curl_due_ms = t->waiting_due_ms = t->armed_ms = NEVER;
     pb_err err = open_settings(t, settings, why);
     if (!err)
         err = open_descriptors(t, why);
