@@ -81,6 +81,9 @@ $(BUILD)/patchbay-broker-faulty: $(BUILD)/broker/main.o $(BUILD)/tests/system/fa
 $(BUILD)/patchbay-flap: $(BUILD)/tests/system/flap.o $(COMMON_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
+$(BUILD)/patchbay-cron: $(BUILD)/tests/system/cron_next.o $(COMMON_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
+
 # The JSON Schema engine: a library of its own, with one file of C++ for simdjson.
 CXX ?= c++
 JSONSCHEMA_ARCHIVES := $(BUILD)/libjsonschema.a $(BUILD)/libcommon.a
@@ -124,7 +127,7 @@ $(BUILD)/openapi.inc: schemas/openapi.yaml
 $(BUILD)/broker/http/openapi.o: $(BUILD)/openapi.inc
 
 .PHONY: tests
-tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(BUILD)/patchbay-broker-faulty $(TESTS) ## build everything that tests need
+tests: $(PROGRAMS) $(BUILD)/patchbay-sandbox $(BUILD)/patchbay-flap $(BUILD)/patchbay-cron $(BUILD)/patchbay-broker-faulty $(TESTS) ## build everything that tests need
 
 .PHONY: unit
 unit: $(TESTS) ## run the unit and store tests alone

@@ -30,7 +30,7 @@ static void set_text(json_t *object, const char *name, const char *text)
         json_object_set_new(object, name, json_string(text));
 }
 
-static json_t *filter_json(const struct batch_filter *f)
+json_t *batches_filter_json(const struct batch_filter *f)
 {
     json_t *o = json_object();
     set_text(o, "tenant", f->tenant);
@@ -75,7 +75,7 @@ static json_t *types_json(const struct batch *b)
 static json_t *body_json(const struct batch *b)
 {
     return json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:I, s:I, s:o}", "kind", "revalidate", "filter",
-                     filter_json(&b->filter), "ratePerSecond", (json_int_t)b->per_second, "total",
+                     batches_filter_json(&b->filter), "ratePerSecond", (json_int_t)b->per_second, "total",
                      (json_int_t)total_of(b), "done", (json_int_t)b->counts.done, "counts",
                      counts_json(&b->counts), "newlyBroken", (json_int_t)b->counts.broken, "newlyHealthy",
                      (json_int_t)b->counts.healthy, "types", types_json(b));

@@ -93,8 +93,8 @@ static struct pb_id last_of(int64_t wall_ms)
     return id;
 }
 
-pb_err batches_start(struct broker *broker, const struct batch_filter *filter, uint32_t per_second,
-                     batches_done *done, void *arg)
+pb_err batches_start(struct broker *broker, const struct pb_id *id, const struct batch_filter *filter,
+                     uint32_t per_second, batches_done *done, void *arg)
 {
     if (broker->batches->count + broker->batches->starting >= LIMIT_BATCHES)
         return PB_E_BUSY;
@@ -109,7 +109,10 @@ pb_err batches_start(struct broker *broker, const struct batch_filter *filter, u
                         .filter = *filter,
                         .per_second = per_second,
                         .created_at_ms = clock_wall_ms()};
-    id_new(&b->id, b->created_at_ms);
+    if (id)
+        b->id = *id;
+    else
+        id_new(&b->id, b->created_at_ms);
     b->up_to = last_of(b->created_at_ms);
     *s = (struct starting){broker, b, done, arg, {0}};
     s->filter = (struct store_filter){.tenant = b->filter.tenant,

@@ -40,9 +40,10 @@ void batches_close(struct batches *all);
 /* err: PB_OK once it is durable. Called exactly once, never from within the call that asked. */
 typedef void batches_done(void *arg, const struct pb_id *batch, pb_err err);
 
-/* per_second 0: as fast as providers and workers allow. PB_E_BUSY: LIMIT_BATCHES run already. */
-pb_err batches_start(struct broker *b, const struct batch_filter *filter, uint32_t per_second,
-                     batches_done *done, void *arg) PB_CHECKED;
+/* id: one that no batch has yet; NULL: a new one. per_second 0: as fast as providers and workers allow.
+ * PB_E_BUSY: LIMIT_BATCHES run already. */
+pb_err batches_start(struct broker *b, const struct pb_id *id, const struct batch_filter *filter,
+                     uint32_t per_second, batches_done *done, void *arg) PB_CHECKED;
 
 enum batch_order { BATCH_PAUSE, BATCH_RESUME, BATCH_CANCEL };
 /* PB_E_NOT_FOUND: it is not under way (it may have ended: ask the store). PB_E_CONFLICT: the order makes no
@@ -57,6 +58,7 @@ pb_err batches_set_rate(struct broker *b, const struct pb_id *id, uint32_t per_s
  * remainingSeconds, types, createdAt, finishedAt} of one that is under way (as it is now) or of a stored one.
  * New reference; NULL: not under way, or no memory. */
 json_t *batches_json(const struct batches *all, const struct pb_id *id);
+json_t *batches_filter_json(const struct batch_filter *filter);
 json_t *batches_stored_json(const struct store_batch *stored);
 /* The tenant of one that is under way ("*": all); NULL: it is not. */
 const char *batches_tenant(const struct batches *all, const struct pb_id *id);

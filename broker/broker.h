@@ -39,6 +39,7 @@ struct broker {
     struct effects *effects;
     struct control *control;
     struct batches *batches;
+    struct schedules *schedules;
     struct keeper *keeper;
     struct outages *outages;
     struct janitor janitor;

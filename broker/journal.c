@@ -215,5 +215,6 @@ void journal_op_free(struct store_op *op)
     job_fini(&op->job);
     integration_fini(&op->change.doc);
     store_batch_fini(&op->batch);
+    store_schedule_fini(&op->schedule);
     free(op);
 }

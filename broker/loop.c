@@ -10,6 +10,7 @@
 #include "broker/keeper.h"
 #include "broker/links.h"
 #include "broker/reader.h"
+#include "broker/schedules.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -71,8 +72,8 @@ static void take_due(struct broker *b)
     struct loop *l = b->loop;
     uint64_t links_ms = links_tick(b->links, b->now_ms, l->paused_ms);
     effects_step(b, &(struct board_event){.kind = BOARD_TICK});
-    const uint64_t dues_ms[] = {links_ms,       janitor_tick(b), batches_tick(b),
-                                keeper_tick(b), intake_tick(b),  board_due_ms(b->board)};
+    const uint64_t dues_ms[] = {links_ms,       janitor_tick(b),        batches_tick(b),  keeper_tick(b),
+                                intake_tick(b), board_due_ms(b->board), schedules_tick(b)};
     l->due_ms = UINT64_MAX;
     for (size_t i = 0; i < sizeof dues_ms / sizeof dues_ms[0]; i++)
         l->due_ms = least(l->due_ms, dues_ms[i]);

@@ -16,6 +16,7 @@
 #include "broker/outage.h"
 #include "broker/payloads.h"
 #include "broker/reader.h"
+#include "broker/schedules.h"
 #include "broker/spec.h"
 #include "common/channel.h"
 #include "common/clock.h"
@@ -161,6 +162,8 @@ static pb_err open_board(struct broker *b, struct store *store, struct pb_why *w
     if (!err)
         err = batches_open(b, store, &b->batches, why);
     if (!err)
+        err = schedules_open(b, store, &b->schedules, why);
+    if (!err)
         err = keeper_open(b, (size_t)b->settings.keeper_jobs, &b->keeper);
     if (!err)
         err = outages_open(&b->outages);
@@ -214,6 +217,7 @@ static void close_parts(struct broker *b)
     reader_close(b->reader);
     journal_close(b->journal);
     batches_close(b->batches);
+    schedules_close(b->schedules); /* the batches that it has asked for have answered it */
     keeper_close(b->keeper);
     http_close(b->http); /* by now whoever waited for one of the above has been answered */
     links_close(b->links);

@@ -96,10 +96,16 @@
 #define LIMIT_JOB_DELAY_SECONDS   (366 * 24 * 3600)
 #define LIMIT_PING_BYTES          (64 * 1024) /* a ping's payload */
 #define LIMIT_REPLAY_PER_SECOND   1000
-#define LIMIT_JOB_ATTEMPTS        20    /* that end without an outcome, unless the job says fewer */
-#define LIMIT_JOB_CRASHES         2     /* workers that died running it alone: then it is poison */
-#define LIMIT_PAUSES              200   /* gates that are closed */
-#define LIMIT_BATCHES             64    /* under way */
+#define LIMIT_JOB_ATTEMPTS        20  /* that end without an outcome, unless the job says fewer */
+#define LIMIT_JOB_CRASHES         2   /* workers that died running it alone: then it is poison */
+#define LIMIT_PAUSES              200 /* gates that are closed */
+#define LIMIT_BATCHES             64  /* under way */
+#define LIMIT_SCHEDULES           1000
+#define LIMIT_SCHEDULE_CHARS      63 /* a schedule's name: ^[a-z0-9][a-z0-9-]{0,62}$ */
+#define LIMIT_CRON_CHARS          255
+#define LIMIT_ZONE_CHARS          63          /* a time zone's name */
+#define LIMIT_ZONE_BYTES          (64 * 1024) /* its file; the largest of tzdata has less than 4 KiB */
+#define LIMIT_JITTER_SECONDS      3600
 #define LIMIT_REPLAYS             4     /* sending dead jobs again, at a time */
 #define LIMIT_PURGE_ROWS          500   /* finished jobs removed in one commit */
 #define LIMIT_JOURNAL_OPS         20000 /* waiting for a commit */

@@ -81,6 +81,10 @@ static bool op_is_whole(const struct store_op *op)
         return op->change.kind != CHANGE_NONE && change_is_whole(&op->change);
     case STORE_PUT_BATCH:
         return batch_state_name(op->batch.state) && op->batch.tenant[0] && op->batch.body;
+    case STORE_PUT_SCHEDULE:
+        return op->schedule.tenant[0] && op->schedule.name[0] && op->schedule.body;
+    case STORE_DROP_SCHEDULE:
+        return op->schedule.tenant[0] && op->schedule.name[0];
     case STORE_RETRY_JOB:
     case STORE_MARK_JOB:
     case STORE_REVIVE_JOB:
@@ -206,6 +210,25 @@ pb_err store_list_batches(struct store *s, const char *tenant, enum batch_state 
                           struct pb_why *why)
 {
     return s->ops->list_batches(s, tenant, state, before, limit, each, arg, why);
+}
+
+pb_err store_get_schedule(struct store *s, const char *tenant, const char *name, struct store_schedule *out,
+                          struct pb_why *why)
+{
+    return s->ops->get_schedule(s, tenant, name, out, why);
+}
+
+pb_err store_list_schedules(struct store *s, const char *tenant,
+                            pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
+                            struct pb_why *why)
+{
+    return s->ops->list_schedules(s, tenant, each, arg, why);
+}
+
+void store_schedule_fini(struct store_schedule *s)
+{
+    free(s->body);
+    *s = (struct store_schedule){0};
 }
 
 void store_batch_fini(struct store_batch *b)

@@ -41,8 +41,10 @@ enum store_op_kind {
     /* purge: removes finished jobs, the longest finished first, at most LIMIT_PURGE_ROWS; says in
      * purge.removed how many: fewer means that none is left to remove. */
     STORE_PURGE_JOBS,
-    STORE_CHANGE,    /* change alone, without a job */
-    STORE_PUT_BATCH, /* batch: writes it as it is, new or not */
+    STORE_CHANGE,        /* change alone, without a job */
+    STORE_PUT_BATCH,     /* batch: writes it as it is, new or not */
+    STORE_PUT_SCHEDULE,  /* schedule: likewise */
+    STORE_DROP_SCHEDULE, /* schedule.tenant, name; PB_OK, too, if there is none */
     /* Raises the epoch as store_next_epoch does; says it in epoch. PB_E_LIMIT: it is 2^31 - 1. */
     STORE_RAISE_EPOCH,
     STORE_ADD_TOKEN, /* token; PB_E_EXISTS by its hash */
@@ -91,6 +93,15 @@ struct store_batch {
 void store_batch_fini(struct store_batch *b);
 const char *batch_state_name(enum batch_state state); /* NULL for a number that names nothing */
 
+/* A recurring batch (broker/schedules.h), named within its tenant. The body is the owner's, as of a batch. */
+struct store_schedule {
+    char tenant[LIMIT_TENANT_CHARS + 1]; /* "*": over all of them */
+    char name[LIMIT_SCHEDULE_CHARS + 1];
+    int64_t created_at_ms, updated_at_ms;
+    char *body; /* JSON */
+};
+void store_schedule_fini(struct store_schedule *s);
+
 struct store_token {
     uint8_t hash[32];                    /* BLAKE2b-256 of the token's text */
     char tenant[LIMIT_TENANT_CHARS + 1]; /* "*": the cluster */
@@ -106,6 +117,7 @@ struct store_op {
     const char *meta_key, *meta_value;
     struct store_purge purge;
     struct store_batch batch;
+    struct store_schedule schedule;
     uint32_t epoch;
     pb_err outcome;
     struct pb_id existing_job;
@@ -179,6 +191,12 @@ pb_err store_list_batches(struct store *s, const char *tenant, enum batch_state 
                           const struct pb_id *before, size_t limit,
                           pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
                           struct pb_why *why) PB_CHECKED;
+pb_err store_get_schedule(struct store *s, const char *tenant, const char *name, struct store_schedule *out,
+                          struct pb_why *why) PB_CHECKED;
+/* Schedules of one tenant (NULL: of all), in order of tenant and name. Lent for the call. */
+pb_err store_list_schedules(struct store *s, const char *tenant,
+                            pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
+                            struct pb_why *why) PB_CHECKED;
 /* A page of jobs, payloads left out, in order of id: after an id (nil: from the start), or with newest_first
  * before it (nil: from the end). Empty or zero filters match all. */
 struct store_job_filter {

@@ -9,9 +9,13 @@
 
 const char *store_part_name(enum store_part part)
 {
-    static const char *const names[] = {
-        [PART_INTEGRATIONS] = "integrations", [PART_DELETED] = "deleted", [PART_JOBS] = "jobs",
-        [PART_BATCHES] = "batches",           [PART_TOKENS] = "tokens",   [PART_META] = "meta"};
+    static const char *const names[] = {[PART_INTEGRATIONS] = "integrations",
+                                        [PART_DELETED] = "deleted",
+                                        [PART_JOBS] = "jobs",
+                                        [PART_BATCHES] = "batches",
+                                        [PART_SCHEDULES] = "schedules",
+                                        [PART_TOKENS] = "tokens",
+                                        [PART_META] = "meta"};
     return names[part];
 }
 
@@ -153,6 +157,18 @@ static pb_err digest_batch(void *arg, const struct store_batch *b)
     return PB_OK;
 }
 
+static pb_err digest_schedule(void *arg, const struct store_schedule *s)
+{
+    struct digesting *d = arg;
+    put_text(d, s->tenant);
+    put_text(d, s->name);
+    put_number(d, s->created_at_ms);
+    put_number(d, s->updated_at_ms);
+    put_text(d, s->body);
+    add(d, PART_SCHEDULES);
+    return PB_OK;
+}
+
 static pb_err digest_token(void *arg, const struct store_token *t)
 {
     struct digesting *d = arg;
@@ -186,6 +202,8 @@ pb_err store_digest(struct store *s, struct store_digest *out, struct pb_why *wh
         err = walk_jobs(s, digest_job, &d, why);
     if (!err)
         err = store_list_batches(s, NULL, 0, &from_first, INT64_MAX, digest_batch, &d, why);
+    if (!err)
+        err = store_list_schedules(s, NULL, digest_schedule, &d, why);
     if (!err)
         err = store_list_tokens(s, digest_token, &d, why);
     if (!err)
@@ -223,6 +241,7 @@ static void forget(struct copying *c)
         job_fini(&c->ops[i].job);
         integration_fini(&c->ops[i].change.doc);
         store_batch_fini(&c->ops[i].batch);
+        store_schedule_fini(&c->ops[i].schedule);
         free(c->texts[i]);
         c->texts[i] = NULL;
     }
@@ -325,6 +344,18 @@ static pb_err copy_batch(void *arg, const struct store_batch *batch)
     return copy->body ? PB_OK : PB_E_MEMORY;
 }
 
+static pb_err copy_schedule(void *arg, const struct store_schedule *schedule)
+{
+    struct copying *c = arg;
+    pb_err err = make_room(c, 1);
+    if (err)
+        return err;
+    struct store_schedule *copy = &new_op(c, STORE_PUT_SCHEDULE)->schedule;
+    *copy = *schedule;
+    copy->body = strdup(schedule->body);
+    return copy->body ? PB_OK : PB_E_MEMORY;
+}
+
 static pb_err copy_token(void *arg, const struct store_token *token)
 {
     struct copying *c = arg;
@@ -362,6 +393,8 @@ static pb_err copy_all(struct store *from, struct copying *c)
         err = walk_jobs(from, copy_job, c, c->why);
     if (!err)
         err = store_list_batches(from, NULL, 0, &from_first, INT64_MAX, copy_batch, c, c->why);
+    if (!err)
+        err = store_list_schedules(from, NULL, copy_schedule, c, c->why);
     if (!err)
         err = store_list_tokens(from, copy_token, c, c->why);
     if (!err)

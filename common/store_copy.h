@@ -10,6 +10,7 @@ enum store_part {
     PART_DELETED, /* what is left of integrations that were deleted */
     PART_JOBS,
     PART_BATCHES,
+    PART_SCHEDULES,
     PART_TOKENS,
     PART_META,
     STORE_PARTS,

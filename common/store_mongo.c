@@ -18,7 +18,7 @@ static struct mongo *of(struct store *s)
 
 const char *mongo_collection_name(enum mongo_collection c)
 {
-    static const char *const names[] = {"Integrations", "Jobs", "Batches", "Tokens", "Meta"};
+    static const char *const names[] = {"Integrations", "Jobs", "Batches", "Schedules", "Tokens", "Meta"};
     return names[c];
 }
 
@@ -256,6 +256,23 @@ static pb_err get_batch(struct store *base, const struct pb_id *id, struct store
     return err;
 }
 
+static pb_err take_schedule(void *arg, const bson_t *doc, struct pb_why *why)
+{
+    struct one *one = arg;
+    one->err = mongo_schedule_get(doc, one->out, why);
+    return one->err;
+}
+
+static pb_err get_schedule(struct store *base, const char *tenant, const char *name,
+                           struct store_schedule *out, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER;
+    mongo_put_schedule_id(&filter, tenant, name);
+    pb_err err = find_one(of(base), MONGO_SCHEDULES, &filter, NULL, take_schedule, out, why);
+    bson_destroy(&filter);
+    return err;
+}
+
 static pb_err take_meta(void *arg, const bson_t *doc, struct pb_why *why)
 {
     struct one *one = arg;
@@ -377,6 +394,8 @@ const struct store_ops store_mongo_ops = {
     .count_integrations = mongo_count_integrations,
     .get_batch = get_batch,
     .list_batches = mongo_list_batches,
+    .get_schedule = get_schedule,
+    .list_schedules = mongo_list_schedules,
     .list_jobs = mongo_list_jobs,
     .list_meta = mongo_list_meta,
     .list_deleted = mongo_list_deleted,

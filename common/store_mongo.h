@@ -1,4 +1,4 @@
-/* The MongoDB store: one client (its handle's thread's own), five collections, and what its parts share.
+/* The MongoDB store: one client (its handle's thread's own), six collections, and what its parts share.
  *
  *   store_mongo_uri      the URI, libmongoc's log
  *   store_mongo_docs     records as documents; store_mongo_json: the JSON within them
@@ -24,6 +24,7 @@ enum mongo_collection {
     MONGO_INTEGRATIONS,
     MONGO_JOBS,
     MONGO_BATCHES,
+    MONGO_SCHEDULES,
     MONGO_TOKENS,
     MONGO_META,
     MONGO_COLLECTIONS,

@@ -72,6 +72,10 @@ static size_t keys_of(const struct store_op *op, uint64_t out[KEYS_MAX])
     case STORE_PUT_BATCH:
         out[0] = key_of('b', op->batch.id.bytes, sizeof op->batch.id.bytes);
         return 1;
+    case STORE_PUT_SCHEDULE:
+    case STORE_DROP_SCHEDULE:
+        out[0] = text_key('s', op->schedule.tenant, op->schedule.name);
+        return 1;
     case STORE_PURGE_JOBS:
         return 0; /* everything: see is_alone() */
     default:
@@ -180,6 +184,33 @@ static pb_err put_batch(struct mongo *m, struct store_op *op, struct pb_why *why
     return err;
 }
 
+static pb_err put_schedule(struct mongo *m, struct store_op *op, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER, *opts = BCON_NEW("upsert", BCON_BOOL(true));
+    bson_error_t error;
+    pb_err err = PB_OK;
+    mongo_put_schedule_id(&filter, op->schedule.tenant, op->schedule.name);
+    mongo_schedule_put(&doc, &op->schedule);
+    if (!mongoc_collection_replace_one(m->collections[MONGO_SCHEDULES], &filter, &doc, opts, NULL, &error))
+        err = mongo_fail(m, &error, why);
+    bson_destroy(&filter);
+    bson_destroy(&doc);
+    bson_destroy(opts);
+    return err;
+}
+
+static pb_err drop_schedule(struct mongo *m, struct store_op *op, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER;
+    bson_error_t error;
+    pb_err err = PB_OK;
+    mongo_put_schedule_id(&filter, op->schedule.tenant, op->schedule.name);
+    if (!mongoc_collection_delete_one(m->collections[MONGO_SCHEDULES], &filter, NULL, NULL, &error))
+        err = mongo_fail(m, &error, why);
+    bson_destroy(&filter);
+    return err;
+}
+
 /* The epoch is a number, which findAndModify can raise; all else is text. */
 static void put_meta_value(bson_t *set, const char *key, const char *text)
 {
@@ -224,6 +255,8 @@ static single *const singles[] = {
     [STORE_ADD_TOKEN] = add_token,
     [STORE_SET_META] = set_meta,
     [STORE_PUT_BATCH] = put_batch,
+    [STORE_PUT_SCHEDULE] = put_schedule,
+    [STORE_DROP_SCHEDULE] = drop_schedule,
 };
 
 struct round {

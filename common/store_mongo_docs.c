@@ -181,6 +181,7 @@ struct field {
 #define JOB(f)            offsetof(struct job, f)
 #define TOK(f)            offsetof(struct store_token, f)
 #define BAT(f)            offsetof(struct store_batch, f)
+#define SCH(f)            offsetof(struct store_schedule, f)
 #define CHARS_OF(type, f) CHARS, offsetof(type, f), sizeof((type *)NULL)->f, NULL
 
 /* In the order in which a shell shows them. The box stands behind health. */
@@ -258,6 +259,14 @@ static const struct field batch_fields[] = {
     {NULL, "createdAt", DATE, BAT(created_at_ms), 0, NULL},
     {NULL, "finishedAt", DATE, BAT(finished_at_ms), 0, NULL},
     {NULL, "body", JSON, BAT(body), 0, NULL},
+};
+
+static const struct field schedule_fields[] = {
+    {NULL, "tenant", CHARS_OF(struct store_schedule, tenant)},
+    {NULL, "name", CHARS_OF(struct store_schedule, name)},
+    {NULL, "createdAt", DATE, SCH(created_at_ms), 0, NULL},
+    {NULL, "updatedAt", DATE, SCH(updated_at_ms), 0, NULL},
+    {NULL, "body", JSON, SCH(body), 0, NULL},
 };
 
 static bool put_text(bson_t *doc, const char *key, const char *text)
@@ -590,5 +599,35 @@ pb_err mongo_batch_get(const bson_t *doc, struct store_batch *out, struct pb_why
         return strange(doc, "Batches", "_id or body", why);
     }
     *out = batch;
+    return PB_OK;
+}
+
+/* -- schedules -- */
+
+void mongo_put_schedule_id(bson_t *doc, const char *tenant, const char *name)
+{
+    char id[LIMIT_TENANT_CHARS + LIMIT_SCHEDULE_CHARS + 2];
+    snprintf(id, sizeof id, "%s/%s", tenant, name);
+    bson_append_utf8(doc, "_id", -1, id, -1);
+}
+
+void mongo_schedule_put(bson_t *doc, const struct store_schedule *schedule)
+{
+    mongo_put_schedule_id(doc, schedule->tenant, schedule->name);
+    bool ok = put_fields(doc, schedule_fields, COUNT(schedule_fields), schedule);
+    assert(ok);
+}
+
+pb_err mongo_schedule_get(const bson_t *doc, struct store_schedule *out, struct pb_why *why)
+{
+    struct store_schedule schedule = {0};
+    bson_iter_t at;
+    if (bson_iter_init(&at, doc))
+        get_fields(&at, schedule_fields, COUNT(schedule_fields), NULL, &schedule);
+    if (!schedule.name[0] || !schedule.body) {
+        store_schedule_fini(&schedule);
+        return strange(doc, "Schedules", "name or body", why);
+    }
+    *out = schedule;
     return PB_OK;
 }

@@ -36,6 +36,9 @@ void mongo_token_put(bson_t *doc, const struct store_token *token);
 pb_err mongo_token_get(const bson_t *doc, struct store_token *out, struct pb_why *why) PB_CHECKED;
 void mongo_batch_put(bson_t *doc, const struct store_batch *batch);
 pb_err mongo_batch_get(const bson_t *doc, struct store_batch *out, struct pb_why *why) PB_CHECKED;
+void mongo_schedule_put(bson_t *doc, const struct store_schedule *schedule);
+pb_err mongo_schedule_get(const bson_t *doc, struct store_schedule *out, struct pb_why *why) PB_CHECKED;
+void mongo_put_schedule_id(bson_t *doc, const char *tenant, const char *name); /* as _id */
 
 /* Parts, for answers that hold only some fields. */
 bool mongo_get_id(const bson_t *doc, const char *key, const char *prefix, struct pb_id *out);

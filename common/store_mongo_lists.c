@@ -398,6 +398,41 @@ pb_err mongo_list_batches(struct store *base, const char *tenant, enum batch_sta
     return err;
 }
 
+/* -- schedules -- */
+
+struct schedules {
+    pb_err (*each)(void *arg, const struct store_schedule *schedule);
+    void *arg;
+};
+
+static pb_err give_schedule(void *arg, const bson_t *doc, struct pb_why *why)
+{
+    const struct schedules *list = arg;
+    struct store_schedule schedule;
+    pb_err err = mongo_schedule_get(doc, &schedule, why);
+    if (err)
+        return err;
+    err = list->each(list->arg, &schedule);
+    store_schedule_fini(&schedule);
+    return err;
+}
+
+pb_err mongo_list_schedules(struct store *base, const char *tenant,
+                            pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
+                            struct pb_why *why)
+{
+    struct schedules list = {each, arg};
+    bson_t filter = BSON_INITIALIZER;
+    bson_t *opts =
+        BCON_NEW("hint", "tenant", "sort", "{", "tenant", BCON_INT32(1), "name", BCON_INT32(1), "}");
+    if (is_set(tenant))
+        BSON_APPEND_UTF8(&filter, "tenant", tenant);
+    pb_err err = mongo_find((struct mongo *)base, MONGO_SCHEDULES, &filter, opts, give_schedule, &list, why);
+    bson_destroy(&filter);
+    bson_destroy(opts);
+    return err;
+}
+
 /* -- the rest -- */
 
 struct meta {

@@ -19,6 +19,9 @@ pb_err mongo_list_batches(struct store *base, const char *tenant, enum batch_sta
                           const struct pb_id *before, size_t limit,
                           pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
                           struct pb_why *why) PB_CHECKED;
+pb_err mongo_list_schedules(struct store *base, const char *tenant,
+                            pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
+                            struct pb_why *why) PB_CHECKED;
 pb_err mongo_list_jobs(struct store *base, const struct store_job_filter *filter, const struct pb_id *after,
                        size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                        struct pb_why *why) PB_CHECKED;

@@ -30,6 +30,7 @@ static const struct index {
     {MONGO_JOBS, "{\"name\": \"ended\", \"key\": {\"state\": 1, \"finishedAt\": 1, \"_id\": 1}}"},
     {MONGO_BATCHES, "{\"name\": \"state\", \"key\": {\"state\": 1, \"_id\": 1}}"},
     {MONGO_BATCHES, "{\"name\": \"tenant\", \"key\": {\"tenant\": 1, \"_id\": 1}}"},
+    {MONGO_SCHEDULES, "{\"name\": \"tenant\", \"key\": {\"tenant\": 1, \"name\": 1}}"},
     {MONGO_TOKENS, "{\"name\": \"created\", \"key\": {\"createdAt\": 1, \"_id\": 1}}"},
 };
 

@@ -37,6 +37,11 @@ struct store_ops {
                            const struct pb_id *before, size_t limit,
                            pb_err (*each)(void *arg, const struct store_batch *batch), void *arg,
                            struct pb_why *why);
+    pb_err (*get_schedule)(struct store *s, const char *tenant, const char *name, struct store_schedule *out,
+                           struct pb_why *why);
+    pb_err (*list_schedules)(struct store *s, const char *tenant,
+                             pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
+                             struct pb_why *why);
     pb_err (*list_meta)(struct store *s, pb_err (*each)(void *arg, const char *key, const char *value),
                         void *arg, struct pb_why *why);
     pb_err (*list_deleted)(struct store *s, pb_err (*each)(void *arg, const struct pb_id *id, uint64_t fence),

@@ -55,6 +55,8 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "<> 2;"
     "CREATE TABLE batches (id BLOB PRIMARY KEY, state INTEGER NOT NULL, tenant TEXT NOT NULL,"
     " created_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE schedules (tenant TEXT NOT NULL, name TEXT NOT NULL, created_at INTEGER NOT NULL,"
+    " updated_at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (tenant, name)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE tombstones (id BLOB PRIMARY KEY, fence INTEGER NOT NULL, deleted_at INTEGER NOT NULL) "
     "STRICT, WITHOUT ROWID;"
     "CREATE INDEX tombstones_age ON tombstones (deleted_at);"
@@ -293,6 +295,43 @@ static pb_err list_batches(struct store *base, const char *tenant, enum batch_st
     return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
 }
 
+static pb_err get_schedule(struct store *base, const char *tenant, const char *name,
+                           struct store_schedule *out, struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_GET_SCHEDULE);
+    if (!st)
+        return db_fail(s, why);
+    rows_bind_text(st, 1, tenant);
+    rows_bind_text(st, 2, name);
+    pb_err err = one_row(s, sqlite3_step(st), why);
+    if (!err)
+        rows_read_schedule(st, out);
+    rows_give(st);
+    return err;
+}
+
+static pb_err list_schedules(struct store *base, const char *tenant,
+                             pb_err (*each)(void *arg, const struct store_schedule *schedule), void *arg,
+                             struct pb_why *why)
+{
+    struct sqlite *s = of(base);
+    sqlite3_stmt *st = rows_take(&s->rows, SQL_LIST_SCHEDULES);
+    if (!st)
+        return db_fail(s, why);
+    rows_bind_filter(st, 1, tenant);
+    pb_err err = PB_OK;
+    int rc = SQLITE_DONE;
+    while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct store_schedule schedule;
+        rows_read_schedule(st, &schedule);
+        err = each(arg, &schedule);
+        store_schedule_fini(&schedule);
+    }
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
 static pb_err list_jobs(struct store *base, const struct store_job_filter *filter, const struct pb_id *after,
                         size_t limit, pb_err (*each)(void *arg, const struct job *job), void *arg,
                         struct pb_why *why)
@@ -517,6 +556,8 @@ const struct store_ops store_sqlite_ops = {
     .count_integrations = count_integrations,
     .get_batch = get_batch,
     .list_batches = list_batches,
+    .get_schedule = get_schedule,
+    .list_schedules = list_schedules,
     .list_jobs = list_jobs,
     .list_meta = list_meta,
     .list_deleted = list_deleted,

@@ -27,6 +27,7 @@
     " UNION ALL " JOBS_OF("2", past) " UNION ALL " JOBS_OF("3", past) " UNION ALL " JOBS_OF(                 \
         "4", past) " UNION ALL " JOBS_OF("5", past)
 
+#define SCHEDULE_COLUMNS "tenant, name, created_at, updated_at, body"
 #define INTEGRATION_COLUMNS                                                                                  \
     "id, tenant, name, type, status, health, box_version, box_kid, box_nonce, box, fields, events, result, " \
     "account_id, "                                                                                           \
@@ -109,6 +110,12 @@ static const char *const sql[SQL_STATEMENTS] = {
     [SQL_LIST_BATCHES] =
         "SELECT id, state, tenant, created_at, finished_at, body FROM batches WHERE id < ?1 "
         "AND (?2 IS NULL OR tenant = ?2) AND (?3 = 0 OR state = ?3) ORDER BY id DESC LIMIT ?4",
+    [SQL_PUT_SCHEDULE] = "INSERT OR REPLACE INTO schedules (tenant, name, created_at, updated_at, body) "
+                         "VALUES (?1, ?2, ?3, ?4, ?5)",
+    [SQL_DROP_SCHEDULE] = "DELETE FROM schedules WHERE tenant = ?1 AND name = ?2",
+    [SQL_GET_SCHEDULE] = "SELECT " SCHEDULE_COLUMNS " FROM schedules WHERE tenant = ?1 AND name = ?2",
+    [SQL_LIST_SCHEDULES] = "SELECT " SCHEDULE_COLUMNS " FROM schedules WHERE ?1 IS NULL OR tenant = ?1 "
+                           "ORDER BY tenant, name",
     [SQL_INSERT_TOKEN] = "INSERT INTO tokens (hash, tenant, role, name, created_at) VALUES (?1,?2,?3,?4,?5) "
                          "ON CONFLICT DO NOTHING",
     [SQL_LIST_META] = "SELECT key, value FROM meta ORDER BY key",
@@ -429,4 +436,24 @@ void rows_read_batch(sqlite3_stmt *st, struct store_batch *out)
     rows_column_id(st, 0, &out->id);
     column_chars(st, 2, out->tenant, sizeof out->tenant);
     out->body = rows_column_text(st, 5);
+}
+
+/* -- schedules -- */
+
+void rows_bind_schedule(sqlite3_stmt *st, const struct store_schedule *s)
+{
+    rows_bind_text(st, 1, s->tenant);
+    rows_bind_text(st, 2, s->name);
+    sqlite3_bind_int64(st, 3, s->created_at_ms);
+    sqlite3_bind_int64(st, 4, s->updated_at_ms);
+    rows_bind_text(st, 5, s->body);
+}
+
+void rows_read_schedule(sqlite3_stmt *st, struct store_schedule *out)
+{
+    *out = (struct store_schedule){.created_at_ms = sqlite3_column_int64(st, 2),
+                                   .updated_at_ms = sqlite3_column_int64(st, 3)};
+    column_chars(st, 0, out->tenant, sizeof out->tenant);
+    column_chars(st, 1, out->name, sizeof out->name);
+    out->body = rows_column_text(st, 4);
 }

@@ -51,6 +51,10 @@ enum sql_statement {
     SQL_PUT_BATCH,
     SQL_GET_BATCH,
     SQL_LIST_BATCHES,
+    SQL_PUT_SCHEDULE,
+    SQL_DROP_SCHEDULE,
+    SQL_GET_SCHEDULE,
+    SQL_LIST_SCHEDULES,
     SQL_INSERT_TOKEN,
     SQL_LIST_TOKENS,
     SQL_LIST_META,
@@ -98,5 +102,7 @@ void rows_read_token(sqlite3_stmt *st, struct store_token *out);
 void rows_bind_integration_filter(sqlite3_stmt *st, const struct store_filter *f);
 void rows_bind_batch(sqlite3_stmt *st, const struct store_batch *b);
 void rows_read_batch(sqlite3_stmt *st, struct store_batch *out);
+void rows_bind_schedule(sqlite3_stmt *st, const struct store_schedule *s);
+void rows_read_schedule(sqlite3_stmt *st, struct store_schedule *out);
 
 #endif

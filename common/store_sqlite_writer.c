@@ -417,6 +417,27 @@ static int put_batch(struct writer *w, struct store_op *op, pb_err *verdict)
     return run(st);
 }
 
+static int put_schedule(struct writer *w, struct store_op *op, pb_err *verdict)
+{
+    (void)verdict;
+    sqlite3_stmt *st = rows_take(w->rows, SQL_PUT_SCHEDULE);
+    if (!st)
+        return SQLITE_ERROR;
+    rows_bind_schedule(st, &op->schedule);
+    return run(st);
+}
+
+static int drop_schedule(struct writer *w, struct store_op *op, pb_err *verdict)
+{
+    (void)verdict;
+    sqlite3_stmt *st = rows_take(w->rows, SQL_DROP_SCHEDULE);
+    if (!st)
+        return SQLITE_ERROR;
+    rows_bind_text(st, 1, op->schedule.tenant);
+    rows_bind_text(st, 2, op->schedule.name);
+    return run(st);
+}
+
 static int raise_epoch(struct writer *w, struct store_op *op, pb_err *verdict)
 {
     sqlite3_stmt *st = rows_take(w->rows, SQL_RAISE_EPOCH);
@@ -460,10 +481,13 @@ static int set_meta(struct writer *w, struct store_op *op, pb_err *verdict)
 typedef int apply(struct writer *w, struct store_op *op, pb_err *verdict);
 
 static apply *const applies[] = {
-    [STORE_APPEND_JOB] = append_job, [STORE_FINISH_JOB] = finish_job, [STORE_RETRY_JOB] = retry_job,
-    [STORE_MARK_JOB] = mark_job,     [STORE_REVIVE_JOB] = revive_job, [STORE_PURGE_JOBS] = purge_jobs,
-    [STORE_CHANGE] = change_alone,   [STORE_PUT_BATCH] = put_batch,   [STORE_RAISE_EPOCH] = raise_epoch,
-    [STORE_ADD_TOKEN] = add_token,   [STORE_SET_META] = set_meta,
+    [STORE_APPEND_JOB] = append_job,       [STORE_FINISH_JOB] = finish_job,
+    [STORE_RETRY_JOB] = retry_job,         [STORE_MARK_JOB] = mark_job,
+    [STORE_REVIVE_JOB] = revive_job,       [STORE_PURGE_JOBS] = purge_jobs,
+    [STORE_CHANGE] = change_alone,         [STORE_PUT_BATCH] = put_batch,
+    [STORE_RAISE_EPOCH] = raise_epoch,     [STORE_PUT_SCHEDULE] = put_schedule,
+    [STORE_DROP_SCHEDULE] = drop_schedule, [STORE_ADD_TOKEN] = add_token,
+    [STORE_SET_META] = set_meta,
 };
 
 int writer_apply(struct writer *w, struct store_op *op)

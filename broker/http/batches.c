@@ -3,14 +3,13 @@
 #include "broker/batches.h"
 
 #include "broker/broker.h"
+#include "broker/http/filter.h"
 #include "broker/http/form.h"
 #include "broker/http/routes.h"
 #include "common/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define PER_SECOND_MAX 100000
 
 /* -- one -- */
 
@@ -130,7 +129,7 @@ void batches_cancel(struct http_request *r)
 
 static bool read_rate(const json_t *body, int64_t *per_second, struct fields_report *report)
 {
-    return form_integer(body, "ratePerSecond", 0, PER_SECOND_MAX, per_second, report);
+    return form_integer(body, "ratePerSecond", 0, FILTER_PER_SECOND_MAX, per_second, report);
 }
 
 void batches_patch(struct http_request *r)
@@ -160,43 +159,6 @@ void batches_patch(struct http_request *r)
 
 /* -- starting -- */
 
-static const char *const statuses[] = {"active", "inactive", "error", NULL};
-static const char *const healths[] = {"ok", "degraded", "unknown", NULL};
-
-static void read_type(const struct http_request *r, const json_t *filter, struct batch_filter *out,
-                      struct fields_report *report)
-{
-    const char *type = form_text(filter, "type", false, report);
-    if (!type)
-        return;
-    if (!manifests_find(r->broker->types, type))
-        form_fault(report, "type", "there is no such type; GET /v1/types lists them");
-    else
-        snprintf(out->type, sizeof out->type, "%s", type);
-}
-
-static void read_filter(const struct http_request *r, const json_t *filter, struct batch_filter *out,
-                        struct fields_report *report)
-{
-    static const char *const known[] = {"tenant", "type", "status", "health", "notValidatedSince", NULL};
-    size_t i;
-    const char *own = http_tenant_filter(r), *tenant = form_text(filter, "tenant", false, report);
-    form_check_known(filter, known, "a filter has tenant, type, status, health and notValidatedSince",
-                     report);
-    read_type(r, filter, out, report);
-    if (form_choice(filter, "status", statuses, &i, report))
-        out->status = (enum integration_status)(i + 1);
-    if (form_choice(filter, "health", healths, &i, report))
-        out->health = (enum integration_health)(i + 1);
-    form_time(filter, "notValidatedSince", &out->not_since_ms, report);
-    if (tenant && strlen(tenant) > LIMIT_TENANT_CHARS)
-        form_fault(report, "tenant", "is too long");
-    else if (tenant && own && strcmp(tenant, own) != 0)
-        form_fault(report, "tenant", "this token is for the tenant %s alone", own);
-    else if (own || tenant)
-        snprintf(out->tenant, sizeof out->tenant, "%.*s", LIMIT_TENANT_CHARS, own ? own : tenant);
-}
-
 static void read_body(const struct http_request *r, const json_t *body, struct batch_filter *filter,
                       int64_t *per_second, struct fields_report *report)
 {
@@ -214,7 +176,7 @@ static void read_body(const struct http_request *r, const json_t *body, struct b
     if (given && !json_is_object(given))
         form_fault(report, "filter", "must be an object; {} selects all integrations");
     else
-        read_filter(r, given, filter, &of_filter);
+        filter_read(given, FILTER_ONCE, http_tenant_filter(r), r->broker->types, filter, &of_filter);
     form_add(report, "filter", &of_filter);
 }
 
@@ -249,7 +211,7 @@ void batches_create(struct http_request *r)
         form_refuse(r, &report);
         return;
     }
-    pb_err err = batches_start(r->broker, &filter, (uint32_t)per_second, started, r);
+    pb_err err = batches_start(r->broker, NULL, &filter, (uint32_t)per_second, started, r);
     if (err == PB_E_BUSY)
         http_refuse(r, "busy", "%d batches are under way; cancel one, or wait for one to end", LIMIT_BATCHES);
     else if (err)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const tenant_query[] = {"tenant", NULL};
 static const char *const page_query[] = {"limit", "after", NULL};
 static const char *const jobs_query[] = {"state", "kind",  "type",  "integration",
                                          "code",  "limit", "after", NULL};
@@ -44,6 +45,10 @@ static const struct route table[] = {
     {"POST", "/v1/batches/{id}:pause", batches_pause, ROLE_OPERATOR, NULL, 0},
     {"POST", "/v1/batches/{id}:resume", batches_resume, ROLE_OPERATOR, NULL, 0},
     {"POST", "/v1/batches/{id}:cancel", batches_cancel, ROLE_OPERATOR, NULL, 0},
+    {"GET", "/v1/schedules", schedules_list, ROLE_VIEWER, page_query, 0},
+    {"GET", "/v1/schedules/{name}", schedules_get, ROLE_VIEWER, tenant_query, 0},
+    {"PUT", "/v1/schedules/{name}", schedules_set, ROLE_OPERATOR, tenant_query, LIMIT_HTTP_BODY_BYTES},
+    {"DELETE", "/v1/schedules/{name}", schedules_delete, ROLE_OPERATOR, tenant_query, 0},
     {"GET", "/v1/queue", queue_get, ROLE_VIEWER, NULL, 0},
     {"POST", "/v1/queue:pause", queue_pause, ROLE_OPERATOR, NULL, LIMIT_HTTP_BODY_BYTES},
     {"POST", "/v1/queue:resume", queue_resume, ROLE_OPERATOR, NULL, LIMIT_HTTP_BODY_BYTES},

@@ -44,6 +44,8 @@ http_handler setup_create;                                             /* setup.
 http_handler integrations_test;                                        /* test.c */
 http_handler batches_list, batches_create, batches_get, batches_patch; /* batches.c */
 http_handler batches_pause, batches_resume, batches_cancel;            /* batches.c */
+http_handler schedules_list, schedules_get;                            /* schedules.c */
+http_handler schedules_set, schedules_delete;                          /* schedules.c */
 http_handler jobs_create;                                              /* submit.c */
 http_handler jobs_list, jobs_replay;                                   /* jobs_list.c */
 http_handler jobs_get, jobs_cancel, jobs_retry;                        /* jobs_one.c */

@@ -1,5 +1,6 @@
-/* The broker's HTTP API as seen by a caller: one request at a time, over libcurl. Directly: proxies that the environment names are for the outside world, and a token is not
- * theirs to see; redirects are not followed for the same reason. */
+/* The broker's HTTP API as seen by a caller: one request at a time, over libcurl. Directly: proxies that the
+ * environment names are for the outside world, and a token is not theirs to see; redirects are not followed
+ * for the same reason. */
 #ifndef PB_CLIENT_API_H
 #define PB_CLIENT_API_H
 

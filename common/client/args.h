@@ -19,10 +19,11 @@ struct settings {
     bool json, no_color;
     const char *name, *credentials, *type, *status, *health, *query, *keyring;
     const char *state, *kind, *integration, *code, *tenant, *host, *not_since;
+    const char *cron, *time_zone, *missed;
     const char *http_listen, *manifests, *store, *ca_file, *log_format;
-    int64_t wait_s, workers, lease_ms, limit, rate;
+    int64_t wait_s, workers, lease_ms, limit, rate, jitter_s;
     struct option_list connect_to, allow_egress;
-    bool yes, all, no_watch, ndjson, checks;
+    bool yes, all, no_watch, disabled, ndjson, checks;
     const char *operands[ARGS_OPERANDS_MAX];
     size_t operand_count;
     bool help, version;

@@ -76,6 +76,8 @@ extern const struct command command_up, command_types, command_test, command_set
     command_store_migrate;
 extern const struct command command_batch_list, command_batch_show, command_batch_watch, command_batch_pause,
     command_batch_resume, command_batch_cancel, command_batch_rate;
+extern const struct command command_schedule_list, command_schedule_show, command_schedule_set,
+    command_schedule_rm;
 extern const struct command command_event_validate, command_schema_check, command_lint;
 extern const struct args_tables client_tables;
 

@@ -213,6 +213,7 @@ int suite_run(const struct suite_subject *subject)
     count = add_part(tests, count, &suite_reads, &s);
     count = add_part(tests, count, &suite_lists, &s);
     count = add_part(tests, count, &suite_batches, &s);
+    count = add_part(tests, count, &suite_schedules, &s);
     assert_true(count + subject->own_count <= TESTS_MAX);
     for (size_t i = 0; i < subject->own_count; i++)
         tests[count++] = subject->own[i];

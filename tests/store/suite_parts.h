@@ -33,7 +33,8 @@ struct suite_part {
     const struct suite_test *tests;
     size_t count;
 };
-extern const struct suite_part suite_jobs, suite_ends, suite_changes, suite_reads, suite_lists, suite_batches;
+extern const struct suite_part suite_jobs, suite_ends, suite_changes, suite_reads, suite_lists, suite_batches,
+    suite_schedules;
 
 struct store *suite_store(void **state);
 /* How many steps of a test by model, of the many that a store on this machine takes. */

@@ -121,11 +121,14 @@ static void fill(struct store *s)
     struct store_op others[] = {
         {.kind = STORE_PUT_BATCH,
          .batch = {.id = id_of(1), .state = BATCH_PAUSED, .tenant = "*", .created_at_ms = 5, .body = body}},
+        {.kind = STORE_PUT_SCHEDULE,
+         .schedule =
+             {.tenant = "*", .name = "nightly", .created_at_ms = 6, .updated_at_ms = 7, .body = body}},
         {.kind = STORE_ADD_TOKEN, .token = {.hash = {1}, .tenant = "*", .role = "admin", .name = "first"}},
         {.kind = STORE_SET_META, .meta_key = "seal_key", .meta_value = "00ff"},
         {.kind = STORE_RAISE_EPOCH},
     };
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         commit(s, &others[i]);
 }
 

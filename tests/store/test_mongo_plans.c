@@ -227,6 +227,13 @@ static pb_err ignore_integration(void *arg, const struct integration *in)
     return PB_OK;
 }
 
+static pb_err ignore_schedule(void *arg, const struct store_schedule *schedule)
+{
+    (void)arg;
+    (void)schedule;
+    return PB_OK;
+}
+
 static pb_err ignore_meta(void *arg, const char *key, const char *value)
 {
     (void)arg;
@@ -338,6 +345,10 @@ static void lists_of_integrations_and_tokens_use_an_index(void **state)
     expect_index_named(s, "deleted");
     assert_int_equal(store_list_tokens(s->store, ignore_token, NULL, &why), PB_OK);
     expect_index_named(s, "created");
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(store_list_schedules(s->store, i ? "a" : NULL, ignore_schedule, NULL, &why), PB_OK);
+        expect_index_named(s, "tenant");
+    }
 }
 
 static void reads_of_one_use_an_index(void **state)
