@@ -19,7 +19,7 @@ MONGO_CFLAGS ?= -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbso
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion $(WERROR)
 ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(MONGO_CFLAGS) -DPB_VERSION='"$(VERSION)"' -fstack-protector-strong -fPIE \
                $(WARNINGS) $(SANFLAGS) $(CFLAGS)
-ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 COMMON_LIBS := $(BUILD)/libcommon.a -lnng -lmsgpackc -lsodium -lcurl -ljansson -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lpcre2-8 -linih -lsimdjson -lidn2 -lstdc++ -lpthread
 COMMON_ARCHIVES = $(BUILD)/libcommon.a $(BUILD)/libjsonschema.a # each needs the other: the first comes again, in COMMON_LIBS

@@ -7,6 +7,7 @@
 #define PB_BATCH_H
 
 #include "broker/batches.h"
+#include "broker/retest.h"
 #include "common/limits.h"
 #include "common/result.h"
 
@@ -29,15 +30,13 @@ enum entry_state { ENTRY_NONE, ENTRY_IDLE, ENTRY_OUT, ENTRY_DONE };
 
 /* One integration in the window. */
 struct entry {
-    struct pb_id integration, job;
+    struct retest test;
+    struct pb_id job;
     struct window *window;
     enum entry_state state; /* IDLE: to be given to the board (again) */
     uint8_t count, tries;
     uint64_t not_before_ms; /* IDLE: somebody else's job goes first */
-    enum integration_status before, after;
-    char tenant[LIMIT_TENANT_CHARS + 1];
-    uint8_t *doc; /* packed, as it was read; NULL: read it when it is sent */
-    size_t doc_len;
+    enum integration_status after;
     UT_hash_handle hh; /* by job, while it is OUT */
 };
 

@@ -61,21 +61,14 @@ static pb_err take(void *arg, const struct integration *in)
 {
     struct page *p = arg;
     struct entry *e = &p->items[p->count];
-    struct buf packed;
     p->read++;
     p->after = in->id;
     if (!is_part(p, in))
         return PB_OK;
-    buf_init(&packed, LIMIT_MESSAGE_BYTES);
-    *e = (struct entry){.integration = in->id,
-                        .state = ENTRY_IDLE,
-                        .before = p->chosen.status ? p->chosen.status : in->status,
-                        .after = in->status};
-    snprintf(e->tenant, sizeof e->tenant, "%s", in->tenant);
-    pb_err err = integration_pack(in, &packed);
-    if (!err && !(e->doc = (uint8_t *)buf_take(&packed, &e->doc_len)))
-        err = PB_E_MEMORY;
-    buf_fini(&packed);
+    *e = (struct entry){.state = ENTRY_IDLE, .after = in->status};
+    pb_err err = retest_read(in, &e->test);
+    if (p->chosen.status)
+        e->test.before = p->chosen.status;
     p->count += !err;
     return err;
 }
@@ -89,7 +82,7 @@ static pb_err page_read(struct store *store, void *arg, struct pb_why *why)
 static void page_free(struct page *p, size_t from)
 {
     for (size_t i = from; i < p->count; i++)
-        free(p->items[i].doc);
+        free(p->items[i].test.doc);
     free(p);
 }
 
@@ -162,34 +155,15 @@ static void ask_page(struct window *w)
 static void send(struct window *w, struct entry *e)
 {
     struct broker *b = broker_of(w);
-    struct store_op *op = journal_op_new(STORE_APPEND_JOB);
+    struct store_op *op = retest_op(b, &e->test);
     if (!op)
         return;
-    struct job *job = &op->job;
-    *job = (struct job){.kind = JOB_VALIDATE,
-                        .state = JOB_WAITING,
-                        .integration = e->integration,
-                        .priority = PRIORITY_LOW,
-                        .ephemeral = true,
-                        .created_at_ms = clock_wall_ms(),
-                        .payload = e->doc,
-                        .payload_len = e->doc_len};
-    id_new(&job->id, job->created_at_ms);
-    memcpy(job->tenant, e->tenant, sizeof job->tenant);
-    memcpy(job->type, w->type, sizeof job->type);
-    spec_set_host(job, manifests_find(b->types, w->type));
-    e->doc = NULL;
-    e->job = job->id;
+    e->job = op->job.id;
     e->state = ENTRY_OUT;
     w->idle--;
     w->out++;
     HASH_ADD(hh, w->batch->all->by_job, job, sizeof e->job, e);
-    struct board_event event = {.kind = BOARD_SUBMIT,
-                                .job = job->id,
-                                .integration = job->integration,
-                                .spec = spec_of(b, job),
-                                .cargo = op};
-    effects_step(b, &event);
+    retest_submit(b, op);
 }
 
 void window_feed(struct window *w)
@@ -220,8 +194,8 @@ static void count_entry(struct batch_counts *c, const struct entry *e)
 {
     c->done++;
     c->by[e->count]++;
-    c->broken += e->before != STATUS_ERROR && e->after == STATUS_ERROR;
-    c->healthy += e->before == STATUS_ERROR && e->after == STATUS_ACTIVE;
+    c->broken += e->test.before != STATUS_ERROR && e->after == STATUS_ERROR;
+    c->healthy += e->test.before == STATUS_ERROR && e->after == STATUS_ACTIVE;
 }
 
 static void advance(struct window *w)
@@ -229,10 +203,10 @@ static void advance(struct window *w)
     while (w->count && at(w, 0)->state == ENTRY_DONE) {
         struct entry *e = at(w, 0);
         count_entry(&w->batch->counts, e);
-        w->mark = e->integration;
+        w->mark = e->test.integration;
         if (++w->done > w->total) /* of a setup that was under way when the batch began */
             w->total = w->done;
-        free(e->doc);
+        free(e->test.doc);
         *e = (struct entry){0};
         w->head = (w->head + 1) % WINDOW;
         w->count--;
@@ -243,7 +217,7 @@ static void advance(struct window *w)
 static void drop_rest(struct window *w)
 {
     for (size_t i = 0; i < w->count; i++) {
-        free(at(w, i)->doc);
+        free(at(w, i)->test.doc);
         *at(w, i) = (struct entry){0};
     }
     w->head = w->count = w->idle = 0;
@@ -292,7 +266,7 @@ void window_stop(struct window *w)
         drop_rest(w);
     for (size_t i = 0, n = w->count; i < n && w->out; i++)
         if (at(w, i)->state == ENTRY_OUT)
-            effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = at(w, i)->job});
+            retest_cancel(b, &at(w, i)->job);
 }
 
 /* By halves: integrations lie in the order of their ids. NULL: it is not in the window. */
@@ -301,33 +275,22 @@ static struct entry *find_entry(const struct window *w, const struct pb_id *inte
     size_t from = 0, to = w->count;
     while (from < to) {
         size_t middle = from + (to - from) / 2;
-        if (is_after(integration, &at(w, middle)->integration))
+        if (is_after(integration, &at(w, middle)->test.integration))
             from = middle + 1;
         else
             to = middle;
     }
-    return from < w->count && id_equal(&at(w, from)->integration, integration) ? at(w, from) : NULL;
-}
-
-static bool is_waiting(const struct broker *b, const struct pb_id *job)
-{
-    static const char *const waiting[] = {"ready", "delayed", "blocked"};
-    bool cancelled = false;
-    const char *state = board_state_of(b->board, job, &cancelled);
-    for (size_t i = 0; state && i < sizeof waiting / sizeof waiting[0]; i++)
-        if (strcmp(state, waiting[i]) == 0)
-            return !cancelled;
-    return false;
+    return from < w->count && id_equal(&at(w, from)->test.integration, integration) ? at(w, from) : NULL;
 }
 
 void window_yield(struct window *w, const struct pb_id *integration)
 {
     struct broker *b = broker_of(w);
     struct entry *e = find_entry(w, integration);
-    if (!e || e->state != ENTRY_OUT || !is_waiting(b, &e->job))
+    if (!e || e->state != ENTRY_OUT || !retest_is_waiting(b, &e->job))
         return;
     e->not_before_ms = b->now_ms + YIELD_MS;
-    effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = e->job});
+    retest_cancel(b, &e->job);
 }
 
 bool window_is_over(const struct window *w)
@@ -352,7 +315,7 @@ void window_free(struct window *w)
     for (size_t i = 0; i < w->count; i++) {
         if (at(w, i)->state == ENTRY_OUT)
             HASH_DEL(w->batch->all->by_job, at(w, i));
-        free(at(w, i)->doc);
+        free(at(w, i)->test.doc);
     }
     free(w->entries);
 }

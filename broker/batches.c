@@ -232,10 +232,8 @@ static void on_changed(void *arg, struct store_op *op, pb_err err)
 /* The record is written first; then it counts. */
 static void write_change(struct broker *b, struct entry *e, struct store_op *op)
 {
-    op->kind = STORE_CHANGE;
-    op->change.if_revision = op->change.doc.revision - 1;
     e->after = op->change.doc.status;
-    if (journal_submit(b->journal, op, on_changed, b) == PB_OK)
+    if (retest_write(b, op, on_changed, b) == PB_OK)
         return;
     window_again(e, true);
     journal_op_free(op);

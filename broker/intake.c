@@ -5,6 +5,7 @@
 #include "broker/broker.h"
 #include "broker/effects.h"
 #include "broker/journal.h"
+#include "broker/keeper.h"
 #include "broker/reader.h"
 #include "broker/spec.h"
 #include "common/store.h"
@@ -185,6 +186,7 @@ void intake_submit(struct broker *b, struct job *job, uint32_t wait_ms, intake_d
     }
     job_fini(job);
     batches_yield(b, &e.integration);
+    keeper_yield(b, &e.integration);
     if (w)
         submit(b, &e.job, op, &e, w);
     else

@@ -252,6 +252,16 @@ bool keeper_rejected(struct broker *b, const struct pb_id *job)
     return one;
 }
 
+/* It is still due: the next sweep finds it, if the other job does not make that needless. */
+void keeper_yield(struct broker *b, const struct pb_id *integration)
+{
+    struct kept *one = NULL;
+    if (b->keeper)
+        HASH_FIND(by_integration, b->keeper->by_integration, integration, sizeof *integration, one);
+    if (one && retest_is_waiting(b, &one->job))
+        retest_cancel(b, &one->job);
+}
+
 struct keeper_stats keeper_stats(const struct keeper *k)
 {
     return (struct keeper_stats){.tested = k->tested, .under_way = under_way(k)};

@@ -25,6 +25,9 @@ uint64_t keeper_tick(struct broker *b);
 bool keeper_finished(struct broker *b, const struct board_effect *finish, struct store_op *op);
 bool keeper_rejected(struct broker *b, const struct pb_id *job);
 
+/* -- for intake.c: as batches_yield() -- */
+void keeper_yield(struct broker *b, const struct pb_id *integration);
+
 /* Since the start. */
 struct keeper_stats {
     uint64_t tested;

@@ -62,3 +62,19 @@ pb_err retest_write(struct broker *b, struct store_op *op, journal_done *done, v
     op->change.if_revision = op->change.doc.revision - 1;
     return journal_submit(b->journal, op, done, arg);
 }
+
+bool retest_is_waiting(const struct broker *b, const struct pb_id *job)
+{
+    static const char *const waiting[] = {"ready", "delayed", "blocked"};
+    bool cancelled = false;
+    const char *state = board_state_of(b->board, job, &cancelled);
+    for (size_t i = 0; state && i < sizeof waiting / sizeof waiting[0]; i++)
+        if (strcmp(state, waiting[i]) == 0)
+            return !cancelled;
+    return false;
+}
+
+void retest_cancel(struct broker *b, const struct pb_id *job)
+{
+    effects_step(b, &(struct board_event){.kind = BOARD_CANCEL_JOB, .job = *job});
+}

@@ -30,4 +30,9 @@ void retest_submit(struct broker *b, struct store_op *op);
  * the journal, op->outcome PB_E_CONFLICT when the record is another by now. PB_E_MEMORY: nothing was done. */
 pb_err retest_write(struct broker *b, struct store_op *op, journal_done *done, void *arg) PB_CHECKED;
 
+/* Is it on the board, and with no worker? Then somebody else's job may go first: it is cancelled, and comes
+ * again. */
+bool retest_is_waiting(const struct broker *b, const struct pb_id *job);
+void retest_cancel(struct broker *b, const struct pb_id *job);
+
 #endif

@@ -1,5 +1,6 @@
 #include "broker/broker.h"
 #include "broker/http/jobs.h"
+#include "broker/http/page.h"
 #include "broker/http/routes.h"
 #include "broker/spec.h"
 #include "common/buf.h"
@@ -9,18 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES (8 * 1024 * 1024) /* a page ends early when its text passes this */
-
 /* -- the list -- */
 
-/* What a list was asked for, and its text, written on the reader's thread. Strings are the request's. */
+/* Strings are the request's. */
 struct listing {
-    struct http_request *r;
+    struct page page;
     struct store_filter filter;
-    struct pb_id after, last;
-    size_t limit, count;
-    bool more;
-    struct buf text;
 };
 
 static pb_err read_status(struct listing *l, const char *value, struct pb_why *why)
@@ -53,102 +48,66 @@ static pb_err read_text(struct listing *l, const char *value, struct pb_why *why
     return pb_fail(why, PB_E_LIMIT, "q", "must have at most %d bytes", LIMIT_NAME_CHARS);
 }
 
-static pb_err read_after(struct listing *l, const char *value, struct pb_why *why)
-{
-    if (id_parse(value, ID_INTEGRATION, &l->after) == PB_OK)
-        return PB_OK;
-    return pb_fail(why, PB_E_INVALID, "after", "must be the next of the page before");
-}
-
 static const struct {
     const char *name;
     pb_err (*read)(struct listing *l, const char *value, struct pb_why *why);
 } list_params[] = {
-    {"type", read_type}, {"status", read_status}, {"health", read_health},
-    {"q", read_text},    {"after", read_after},
+    {"type", read_type},
+    {"status", read_status},
+    {"health", read_health},
+    {"q", read_text},
 };
 
-static pb_err read_list_params(struct listing *l, struct pb_why *why)
+static pb_err read_list_params(struct listing *l, struct http_request *r, struct pb_why *why)
 {
-    struct http_page page;
-    pb_err err = http_page_parse(&l->r->target, &page, why);
+    pb_err err = page_init(&l->page, r, ID_INTEGRATION, why);
+    l->filter.tenant = http_tenant_filter(r);
     for (size_t i = 0; i < sizeof list_params / sizeof list_params[0] && !err; i++) {
-        const char *value = http_target_param(&l->r->target, list_params[i].name);
+        const char *value = http_target_param(&r->target, list_params[i].name);
         if (value && *value)
             err = list_params[i].read(l, value, why);
     }
-    if (!err)
-        l->limit = page.limit;
     return err;
 }
 
 static pb_err add(void *arg, const struct integration *in)
 {
     struct listing *l = arg;
-    if (l->count == l->limit || l->text.len > PAGE_BYTES) {
-        l->more = true;
-        return PB_E_LIMIT; /* ends the list; list_read() knows why */
-    }
-    json_t *json = integration_json(in);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    if (!text)
-        return PB_E_MEMORY;
-    buf_text(&l->text, l->count ? "," : "");
-    buf_text(&l->text, text);
-    free(text);
-    l->last = in->id;
-    l->count++;
-    return l->text.failed ? PB_E_MEMORY : PB_OK;
+    return page_add(&l->page, &in->id, integration_json(in));
 }
 
-/* Asks for one more than the page holds, to know whether there is another. */
 static pb_err list_read(struct store *store, void *arg, struct pb_why *why)
 {
     struct listing *l = arg;
-    buf_text(&l->text, "{\"items\":[");
-    pb_err err = store_list_integrations(store, &l->filter, &l->after, l->limit + 1, add, l, why);
-    if (err && !l->more)
-        return err;
-    char next[ID_TEXT_BYTES];
-    id_text(&l->last, ID_INTEGRATION, next);
-    buf_printf(&l->text, l->more ? "],\"next\":\"%s\"}\n" : "],\"next\":null}\n", next);
-    return l->text.failed ? PB_E_MEMORY : PB_OK;
+    struct page *p = &l->page;
+    return page_end(p, store_list_integrations(store, &l->filter, &p->after, page_rows(p), add, l, why));
+}
+
+static void list_free(struct listing *l)
+{
+    page_fini(&l->page);
+    free(l);
 }
 
 static void list_done(void *arg, pb_err err, const struct pb_why *why)
 {
     struct listing *l = arg;
-    size_t len = 0;
-    char *text = err ? NULL : buf_take(&l->text, &len);
-    if (text)
-        http_answer_text(l->r, 200, "application/json", text, len);
-    else
-        http_refuse_error(l->r, err ? err : PB_E_MEMORY, why);
-    buf_fini(&l->text);
-    free(l);
+    page_answer(&l->page, err, why);
+    list_free(l);
 }
 
 void integrations_list(struct http_request *r)
 {
     struct pb_why why = {0};
     struct listing *l = calloc(1, sizeof *l);
-    pb_err err = l ? PB_OK : PB_E_MEMORY;
-    if (l) {
-        *l = (struct listing){.r = r, .filter.tenant = http_tenant_filter(r)};
-        buf_init(&l->text, 2 * PAGE_BYTES);
-        err = read_list_params(l, &why);
-    }
-    bool asked_well = !why.text[0];
+    pb_err err = l ? read_list_params(l, r, &why) : PB_E_MEMORY;
     if (!err)
         err = http_read(r, list_read, list_done, l);
     if (!err)
         return;
-    free(l);
-    if (asked_well)
-        http_refuse_error(r, err, NULL);
-    else
-        http_refuse(r, "invalid_parameter", "%s %s", why.at, why.text);
+    if (l)
+        list_free(l);
+    page_refuse(r, err, &why);
 }
 
 /* -- one -- */

@@ -3,6 +3,7 @@
 #include "broker/control.h"
 #include "broker/http/form.h"
 #include "broker/http/jobs.h"
+#include "broker/http/page.h"
 #include "broker/http/routes.h"
 #include "common/limits.h"
 
@@ -10,7 +11,6 @@
 #include <string.h>
 
 #define COUNT(t)          (sizeof(t) / sizeof((t)[0]))
-#define PAGE_BYTES        (8 * 1024 * 1024) /* a page ends early when its text passes this */
 #define CODE_CHARS        64
 #define REPLAY_PER_SECOND 10
 
@@ -72,102 +72,61 @@ static const struct {
 
 /* -- the list -- */
 
-/* What was asked for, and its text, written on the reader's thread. */
 struct listing {
-    struct http_request *r;
+    struct page page;
     struct wanted wanted;
-    struct pb_id after, last;
-    size_t limit, count;
-    bool more;
-    struct buf text;
 };
 
-static pb_err read_params(struct listing *l, struct pb_why *why)
+static pb_err read_params(struct listing *l, struct http_request *r, struct pb_why *why)
 {
-    const struct http_target *t = &l->r->target;
-    struct http_page page;
-    pb_err err = http_page_parse(t, &page, why);
+    pb_err err = page_init(&l->page, r, ID_JOB, why);
+    l->wanted.filter = (struct store_job_filter){.tenant = http_tenant_filter(r), .newest_first = true};
     for (size_t i = 0; i < COUNT(words) && !err; i++) {
-        const char *value = http_target_param(t, words[i].name);
+        const char *value = http_target_param(&r->target, words[i].name);
         if (value && *value && !words[i].read(&l->wanted, value))
             err = pb_fail(why, PB_E_INVALID, words[i].name, "%s", words[i].must);
     }
-    if (err)
-        return err;
-    if (*page.after && id_parse(page.after, ID_JOB, &l->after) != PB_OK)
-        return pb_fail(why, PB_E_INVALID, "after", "must be the next of the page before");
-    l->limit = page.limit;
-    return PB_OK;
+    return err;
 }
 
 static pb_err add(void *arg, const struct job *job)
 {
     struct listing *l = arg;
-    if (l->count == l->limit || l->text.len > PAGE_BYTES) {
-        l->more = true;
-        return PB_E_LIMIT; /* ends the list; list_read() knows why */
-    }
-    json_t *json = jobs_json(job);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    if (!text)
-        return PB_E_MEMORY;
-    buf_text(&l->text, l->count ? "," : "");
-    buf_text(&l->text, text);
-    free(text);
-    l->last = job->id;
-    l->count++;
-    return l->text.failed ? PB_E_MEMORY : PB_OK;
+    return page_add(&l->page, &job->id, jobs_json(job));
 }
 
-/* Asks for one more than the page holds, to know whether there is another. */
 static pb_err list_read(struct store *store, void *arg, struct pb_why *why)
 {
     struct listing *l = arg;
-    buf_text(&l->text, "{\"items\":[");
-    pb_err err = store_list_jobs(store, &l->wanted.filter, &l->after, l->limit + 1, add, l, why);
-    if (err && !l->more)
-        return err;
-    char next[ID_TEXT_BYTES];
-    id_text(&l->last, ID_JOB, next);
-    buf_printf(&l->text, l->more ? "],\"next\":\"%s\"}\n" : "],\"next\":null}\n", next);
-    return l->text.failed ? PB_E_MEMORY : PB_OK;
+    struct page *p = &l->page;
+    return page_end(p, store_list_jobs(store, &l->wanted.filter, &p->after, page_rows(p), add, l, why));
+}
+
+static void list_free(struct listing *l)
+{
+    page_fini(&l->page);
+    free(l);
 }
 
 static void list_done(void *arg, pb_err err, const struct pb_why *why)
 {
     struct listing *l = arg;
-    size_t len = 0;
-    char *text = err ? NULL : buf_take(&l->text, &len);
-    if (text)
-        http_answer_text(l->r, 200, "application/json", text, len);
-    else
-        http_refuse_error(l->r, err ? err : PB_E_MEMORY, why);
-    buf_fini(&l->text);
-    free(l);
+    page_answer(&l->page, err, why);
+    list_free(l);
 }
 
 void jobs_list(struct http_request *r)
 {
     struct pb_why why = {0};
     struct listing *l = calloc(1, sizeof *l);
-    pb_err err = l ? PB_OK : PB_E_MEMORY;
-    if (l) {
-        l->r = r;
-        l->wanted.filter = (struct store_job_filter){.tenant = http_tenant_filter(r), .newest_first = true};
-        buf_init(&l->text, 2 * PAGE_BYTES);
-        err = read_params(l, &why);
-    }
-    bool asked_well = !why.text[0];
+    pb_err err = l ? read_params(l, r, &why) : PB_E_MEMORY;
     if (!err)
         err = http_read(r, list_read, list_done, l);
     if (!err)
         return;
-    free(l);
-    if (asked_well)
-        http_refuse_error(r, err, NULL);
-    else
-        http_refuse(r, "invalid_parameter", "%s %s", why.at, why.text);
+    if (l)
+        list_free(l);
+    page_refuse(r, err, &why);
 }
 
 /* -- dead ones, sent again -- */

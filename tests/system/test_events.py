@@ -308,7 +308,7 @@ def patchbay(*arguments, stdin=None, shared=None):
 @pytest.mark.parametrize("target", ["stripe", "events of mine"])
 def test_command_validates_one(shared, routes, folder, target):
     good = ROOT / "manifests" / "stripe" / "samples" / f"{EVENT}.json"
-    assert patchbay("event", "validate", target, EVENT, str(good), shared=shared) == (0, f"ok  {good}\n", "")
+    assert patchbay("event", "validate", target, EVENT, str(good), shared=shared)[:2] == (0, f"ok  {good}\n")
     bad = json.dumps(bad_sample()).encode()
     code, out, _ = patchbay("event", "validate", target, EVENT, "-", stdin=bad, shared=shared)
     assert code == 1 and out == ('no  standard input\n    /data/object/amount: amount must be an integer, is the string '
@@ -367,7 +367,7 @@ def lint_of(folder, break_it, *options):
     shutil.copytree(ROOT / "manifests" / "stripe", package)
     break_it(package)
     whole = patchbay("lint", str(package.parent), *options)
-    assert patchbay("lint", str(package), *options) == whole
+    assert patchbay("lint", str(package), *options)[:2] == whole[:2]
     return whole
 
 
