@@ -8,7 +8,7 @@ import sqlite3
 import time
 
 import pytest
-from cluster import Sandbox, clean_env, until
+from cluster import SANITIZED, Sandbox, clean_env, until
 from pool import Pool, counted, unlimited
 
 STRIPE, SLACK = 600, 400
@@ -402,6 +402,7 @@ def resident_kb(process):
             return int(line.split()[1])
 
 
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer keeps what is freed for a while")
 def test_memory_does_not_grow_with_the_number(make_cluster, mixed, many):
     """A window's worth is held, of four times as many integrations as of fewer."""
     peaks = []

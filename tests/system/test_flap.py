@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import pytest
-from cluster import BUILD, Process, clean_env, two_ports, until
+from cluster import BUILD, SANITIZED, Process, clean_env, two_ports, until
 
 VALGRIND = shutil.which("valgrind")
 # How a peer leaves: 0 before the handshake, 1 and 2 after it, 3 when it has waited for more. Each broken handshake on
@@ -20,7 +20,6 @@ WAYS = {"ipc": "123", "tcp": "0123"}
 # The broker breaks some handshakes off itself, when a peer comes as its listener closes: on a busy machine one in a
 # thousand. What leaked with each session or connection would be thousands.
 LEFT = {"ipc": 110, "tcp": 8}
-SANITIZED = "-" in BUILD.name and "address" in BUILD.name
 
 
 def descriptors(process):
