@@ -61,15 +61,26 @@ static pb_err count_read(struct store *store, void *arg, struct pb_why *why)
     return store_count_integrations(store, &s->filter, take_total, s->batch, why);
 }
 
+/* One tenant's batches, paused for ever perhaps, must not keep all others from having one. */
+static bool may_have_another(const struct batches *all, const char *tenant)
+{
+    size_t own = 0;
+    for (const struct batch *b = all->list; b; b = b->next)
+        own += strcmp(b->filter.tenant, tenant) == 0;
+    return !tenant[0] || own < LIMIT_BATCHES_TENANT;
+}
+
 static void count_done(void *arg, pb_err err, const struct pb_why *why)
 {
     struct starting *s = arg;
     struct batches *all = s->broker->batches;
+    if (!err && all && !may_have_another(all, s->batch->filter.tenant)) /* many asked at once */
+        err = PB_E_BUSY;
     struct order *o = err || !all ? NULL : calloc(1, sizeof *o);
     if (all)
         all->starting--;
     if (!o) {
-        if (err && err != PB_E_CLOSED)
+        if (err && err != PB_E_CLOSED && err != PB_E_BUSY)
             log_why(&s->broker->log, LOG_WARN, "a batch could not be started", err, why);
         s->done(s->arg, &s->batch->id, err ? err : PB_E_MEMORY);
         batch_free(s->batch);
@@ -96,7 +107,8 @@ static struct pb_id last_of(int64_t wall_ms)
 pb_err batches_start(struct broker *broker, const struct pb_id *id, const struct batch_filter *filter,
                      uint32_t per_second, batches_done *done, void *arg)
 {
-    if (broker->batches->count + broker->batches->starting >= LIMIT_BATCHES)
+    if (broker->batches->count + broker->batches->starting >= LIMIT_BATCHES ||
+        !may_have_another(broker->batches, filter->tenant))
         return PB_E_BUSY;
     struct starting *s = calloc(1, sizeof *s);
     struct batch *b = s ? calloc(1, sizeof *b) : NULL;

@@ -41,7 +41,8 @@ void batches_close(struct batches *all);
 typedef void batches_done(void *arg, const struct pb_id *batch, pb_err err);
 
 /* id: one that no batch has yet; NULL: a new one. per_second 0: as fast as providers and workers allow.
- * PB_E_BUSY: LIMIT_BATCHES run already. */
+ * PB_E_BUSY: LIMIT_BATCHES run already, or
+ * LIMIT_BATCHES_TENANT of this tenant. */
 pb_err batches_start(struct broker *b, const struct pb_id *id, const struct batch_filter *filter,
                      uint32_t per_second, batches_done *done, void *arg) PB_CHECKED;
 

@@ -52,9 +52,10 @@ static void answer(struct waiter *w, struct intake_answer *a)
     free(w);
 }
 
+/* After intake_close() there is no later: a read that ends then may still bring something to submit. */
 static void answer_later(struct broker *b, struct waiter *w, const struct intake_answer *a)
 {
-    struct late *l = calloc(1, sizeof *l);
+    struct late *l = b->intake ? calloc(1, sizeof *l) : NULL;
     if (!l) {
         struct intake_answer now = *a;
         answer(w, &now);

@@ -22,7 +22,8 @@ struct intake_answer {
     const char *why;    /* with err: a sentence; else NULL */
 };
 
-/* Called exactly once; never from within intake_submit() or intake_wait(), unless memory is out. */
+/* Called exactly once; never from within intake_submit() or intake_wait(), unless memory is out
+ * or the broker has stopped. */
 typedef void intake_done(void *arg, const struct intake_answer *answer);
 
 /* Takes what *job points to (payload), also on failure. wait_ms 0 answers as soon as the job is durable;

@@ -296,13 +296,22 @@ static void take_over(struct schedule *s, const struct schedule *old)
     s->updated_at_ms = updated_at_ms;
 }
 
+/* One tenant's schedules must not keep all others from having one. */
+static bool may_have_another(const struct schedules *all, const char *tenant)
+{
+    size_t own = 0;
+    for (const struct schedule *s = all->list; s; s = s->next)
+        own += strcmp(s->tenant, tenant) == 0;
+    return all->count < LIMIT_SCHEDULES && (own < LIMIT_SCHEDULES_TENANT || strcmp(tenant, "*") == 0);
+}
+
 pb_err schedules_put(struct broker *b, const char *tenant, const char *name, struct schedule_spec *spec,
                      schedules_done *done, void *arg)
 {
     struct schedules *all = b->schedules;
     struct schedule *old = find(all, tenant, name);
     int64_t wall_ms = clock_wall_ms();
-    if (!old && all->count >= LIMIT_SCHEDULES)
+    if (!old && !may_have_another(all, tenant))
         return PB_E_LIMIT;
     struct schedule *s = calloc(1, sizeof *s);
     if (!s)

@@ -56,7 +56,7 @@ void schedules_close(struct schedules *all);
 typedef void schedules_done(void *arg, pb_err err);
 
 /* Makes or replaces one; its runs so far stay. Takes what spec owns, on PB_OK only. PB_E_LIMIT: there are
- * LIMIT_SCHEDULES. */
+ * LIMIT_SCHEDULES, or LIMIT_SCHEDULES_TENANT of this tenant. */
 pb_err schedules_put(struct broker *b, const char *tenant, const char *name, struct schedule_spec *spec,
                      schedules_done *done, void *arg) PB_CHECKED;
 /* Its batches stay, under way or not. PB_E_NOT_FOUND. */

@@ -100,7 +100,9 @@
 #define LIMIT_JOB_CRASHES         2   /* workers that died running it alone: then it is poison */
 #define LIMIT_PAUSES              200 /* gates that are closed */
 #define LIMIT_BATCHES             64  /* under way */
+#define LIMIT_BATCHES_TENANT      16  /* of them of one tenant */
 #define LIMIT_SCHEDULES           1000
+#define LIMIT_SCHEDULES_TENANT    200 /* of them of one tenant */
 #define LIMIT_SCHEDULE_CHARS      63 /* a schedule's name: ^[a-z0-9][a-z0-9-]{0,62}$ */
 #define LIMIT_CRON_CHARS          255
 #define LIMIT_ZONE_CHARS          63          /* a time zone's name */

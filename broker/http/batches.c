@@ -213,7 +213,11 @@ void batches_create(struct http_request *r)
     }
     pb_err err = batches_start(r->broker, NULL, &filter, (uint32_t)per_second, started, r);
     if (err == PB_E_BUSY)
-        http_refuse(r, "busy", "%d batches are under way; cancel one, or wait for one to end", LIMIT_BATCHES);
+        http_refuse(
+            r, "busy",
+            "there may be %d batches under way, of one tenant %d, and there are; cancel one, or wait for "
+            "one to end",
+            LIMIT_BATCHES, LIMIT_BATCHES_TENANT);
     else if (err)
         http_refuse_error(r, err, NULL);
 }

@@ -30,7 +30,7 @@ struct reading {
 void entry_fini(struct entry *e)
 {
     job_fini(&e->job);
-    free(e->report);
+    free(e->faults);
     *e = (struct entry){0};
 }
 
@@ -237,10 +237,11 @@ static pb_err keep_report(struct reading *rd)
     struct entry *e = rd->entry;
     if (!rd->report.count)
         return PB_OK;
-    e->report = malloc(sizeof *e->report);
-    if (!e->report)
+    e->faults = malloc(rd->report.count * sizeof *e->faults);
+    if (!e->faults)
         return PB_E_MEMORY;
-    *e->report = rd->report;
+    e->fault_count = rd->report.count;
+    memcpy(e->faults, rd->report.faults, e->fault_count * sizeof *e->faults);
     e->code = "invalid_request";
     const struct fields_fault *first = &rd->report.faults[0];
     snprintf(e->detail, sizeof e->detail, "%s%s%.150s", first->pointer, first->pointer[0] ? " " : "",
@@ -276,8 +277,8 @@ static void move_pointer(struct fields_fault *f, long index)
 json_t *entry_problem(const struct entry *e, long index)
 {
     struct fields_fault faults[FIELDS_FAULTS_MAX];
-    size_t count = e->report ? e->report->count : e->fault.message[0] != 0;
-    memcpy(faults, e->report ? e->report->faults : &e->fault, count * sizeof faults[0]);
+    size_t count = e->faults ? e->fault_count : e->fault.message[0] != 0;
+    memcpy(faults, e->faults ? e->faults : &e->fault, count * sizeof faults[0]);
     for (size_t i = 0; i < count && index >= 0; i++)
         move_pointer(&faults[i], index);
     return problem_json(

@@ -22,10 +22,12 @@ struct entry_context {
 /* A job, or why it is none. */
 struct entry {
     struct job job;
-    bool duplicate;               /* job.id is that of an older one with its idempotency key */
-    const char *code;             /* a problem's; NULL: it is a job. A literal */
-    struct fields_report *report; /* with invalid_request */
-    struct fields_fault fault;    /* with any other code that blames a member; pointer "" where none is */
+    bool duplicate;   /* job.id is that of an older one with its idempotency key */
+    const char *code; /* a problem's; NULL: it is a job. A literal */
+    struct fields_fault
+        *faults; /* with invalid_request; as many as there are: thousands of entries have some */
+    size_t fault_count;
+    struct fields_fault fault; /* with any other code that blames a member; pointer "" where none is */
     char detail[256];
 };
 

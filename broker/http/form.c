@@ -237,8 +237,11 @@ bool form_time(const json_t *object, const char *member, int64_t *out_ms, struct
     const char *text = form_text(object, member, false, report);
     if (!text)
         return false;
-    if (form_parse_time(text, out_ms))
+    if (form_parse_time(text, out_ms)) {
+        if (*out_ms < 1) /* 0 stands for no time at all */
+            *out_ms = 1;
         return true;
+    }
     form_fault(report, member, "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z");
     return false;
 }

@@ -27,7 +27,7 @@ bool form_integer(const json_t *object, const char *member, int64_t min, int64_t
 /* Seconds, with a fraction if need be, from 0 to max; as milliseconds. */
 bool form_seconds(const json_t *object, const char *member, int64_t max, int64_t *out_ms,
                   struct fields_report *report);
-/* A time of RFC 3339, section 5.6. */
+/* A time of RFC 3339, section 5.6; one up to 1970 gives 1, for 0 stands for none. */
 bool form_time(const json_t *object, const char *member, int64_t *out_ms, struct fields_report *report);
 /* One of names (up to a NULL): its place. */
 bool form_choice(const json_t *object, const char *member, const char *const *names, size_t *out,

@@ -124,7 +124,9 @@ void schedules_set(struct http_request *r)
     if (report.count)
         form_refuse(r, &report);
     else if (err == PB_E_LIMIT)
-        http_refuse(r, "limit_reached", "there are %d schedules; remove one first", LIMIT_SCHEDULES);
+        http_refuse(r, "limit_reached",
+                    "there may be %d schedules, of one tenant %d, and there are; remove one first",
+                    LIMIT_SCHEDULES, LIMIT_SCHEDULES_TENANT);
     else if (err)
         http_refuse_error(r, err, NULL);
     schedule_spec_fini(&spec);

@@ -306,8 +306,8 @@ static void ended(struct http_request *r, const struct job *job, const struct in
 static void refuse_one(struct http_request *r, const struct entry *e)
 {
     struct problem p = {.code = e->code, .detail = e->detail};
-    p.faults = e->report ? e->report->faults : &e->fault;
-    p.fault_count = e->report ? e->report->count : e->fault.pointer[0] != 0;
+    p.faults = e->faults ? e->faults : &e->fault;
+    p.fault_count = e->faults ? e->fault_count : e->fault.pointer[0] != 0;
     http_answer_problem(r, &p);
 }
 

@@ -22,7 +22,7 @@ static void check_refusal(const struct entry *e)
 {
     json_t *problem = entry_problem(e, 9999);
     MUST(e->detail[0] && json_is_object(problem));
-    MUST(json_array_size(json_object_get(problem, "errors")) == (e->report ? e->report->count : 1));
+    MUST(json_array_size(json_object_get(problem, "errors")) == (e->faults ? e->fault_count : 1));
     json_decref(problem);
 }
 

@@ -1,14 +1,17 @@
 """Event payloads checked against their schemas: of an integration by a worker, of a type by the broker."""
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
-from cluster import BUILD, ROOT, clean_env, until
+from cluster import BUILD, PATIENCE, ROOT, clean_env, until
 
 EVENT = "charge.refunded"
 MIB = 1 << 20
@@ -401,3 +404,26 @@ def test_lint_names_file_place_and_reason(folder, break_it, says):
 def test_lint_plays_the_recorded_answers(folder, break_it, says):
     code, out, _ = lint_of(folder, break_it, "--checks")
     assert code == 1 and "stripe/checks.json: " in out and says in out
+
+
+def test_a_broker_that_stops_while_payloads_come_ends_in_order(cluster):
+    id = cluster.api().setup("stopped").json["id"]
+    body = b'{"id": "x"}\n' * 20000
+    for delay in (0, 0.02, 0.04):
+        requests = [threading.Thread(target=check_until_it_stops, args=(cluster.api(), id, body)) for _ in range(30)]
+        for request in requests:
+            request.start()
+        time.sleep(delay)
+        cluster.broker.popen.terminate()
+        assert cluster.broker.popen.wait(PATIENCE) == 0, cluster.broker.log()
+        for request in requests:
+            request.join()
+        cluster.start_broker()
+        until("the worker is back", lambda: "w1" in cluster.api().workers())
+
+
+def check_until_it_stops(api, id, body):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        answer = api.call("POST", f"/v1/integrations/{id}/events/{EVENT}/validate:batch", raw=body,
+                          headers={"Content-Type": "application/x-ndjson"})
+        assert answer.status in (200, 503), answer

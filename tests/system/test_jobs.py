@@ -6,7 +6,7 @@ import shutil
 import time
 
 import pytest
-from cluster import until
+from cluster import PATIENCE, until
 
 
 def seconds(text):
@@ -412,3 +412,15 @@ def test_a_tenant_that_has_too_many_is_told_to_come_back(make_cluster):
     assert many.status == 207 and {i["error"]["code"] for i in many.json["items"]} == {"tenant_busy"}
     api.cancel(api.jobs()[0]["id"])
     assert api.submit("ping").status == 202
+
+
+def test_a_broker_that_stops_while_it_sends_dead_jobs_again_ends_in_order(cluster):
+    api = cluster.without_worker().api()
+    assert api.submit_many([{"kind": "ping", "deadlineSeconds": 0.01}] * 5000).json["accepted"] == 5000
+    until("all are dead", lambda: api.queue()["live"] == 0)
+    for delay in (0, 0.02, 0.04):
+        assert cluster.api().call("POST", "/v1/jobs:retry", {"filter": {}, "perSecond": 1}).status == 202
+        time.sleep(delay)
+        cluster.broker.popen.terminate()
+        assert cluster.broker.popen.wait(PATIENCE) == 0, cluster.broker.log()
+        cluster.start_broker()

@@ -58,6 +58,21 @@ static void time_is_read_as_rfc_3339_has_it(void **state)
     }
 }
 
+static void time_before_1970_is_not_taken_for_none(void **state)
+{
+    static const char *const texts[] = {"1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z",
+                                        "1969-12-31T23:59:59Z"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        struct fields_report report = {0};
+        json_t *object = json_pack("{s:s}", "deadline", texts[i]);
+        int64_t ms = 0;
+        assert_true(form_time(object, "deadline", &ms, &report));
+        assert_int_equal(ms, 1);
+        json_decref(object);
+    }
+}
+
 /* -- jobs -- */
 
 /* A ping asks neither the store nor the packages. */
@@ -138,12 +153,12 @@ static void entry_names_its_faults(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct entry e = read_ping(cases[i].text);
-        if (!e.code || strcmp(e.code, "invalid_request") != 0 || !e.report)
+        if (!e.code || strcmp(e.code, "invalid_request") != 0 || !e.faults)
             fail_msg("%s is taken", cases[i].text);
-        const struct fields_fault *f = &e.report->faults[0];
-        if (e.report->count != 1 || strcmp(f->pointer, cases[i].pointer) != 0 ||
+        const struct fields_fault *f = &e.faults[0];
+        if (e.fault_count != 1 || strcmp(f->pointer, cases[i].pointer) != 0 ||
             !strstr(f->message, cases[i].says))
-            fail_msg("%s: %zu, %s %s", cases[i].text, e.report->count, f->pointer, f->message);
+            fail_msg("%s: %zu, %s %s", cases[i].text, e.fault_count, f->pointer, f->message);
         entry_fini(&e);
     }
 }
@@ -159,7 +174,7 @@ static void entry_refuses_a_ping_that_is_too_large(void **state)
     buf_text(&b, "\"}");
     assert_false(b.failed);
     struct entry e = read_ping(buf_peek(&b));
-    assert_string_equal(e.report->faults[0].message, "must have at most 65536 bytes");
+    assert_string_equal(e.faults[0].message, "must have at most 65536 bytes");
     entry_fini(&e);
     buf_fini(&b);
 }
@@ -222,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_is_read_as_rfc_3339_has_it),
+        cmocka_unit_test(time_before_1970_is_not_taken_for_none),
         cmocka_unit_test(entry_has_what_was_asked_for),
         cmocka_unit_test(entry_has_defaults),
         cmocka_unit_test(entry_names_its_faults),
