@@ -17,7 +17,6 @@ struct histogram {
 };
 
 void histogram_add(struct histogram *h, uint64_t us);
-void histogram_merge(struct histogram *into, const struct histogram *from);
 /* The largest value that bucket i counts; UINT64_MAX for the last. */
 uint64_t histogram_bound_us(size_t i);
 
