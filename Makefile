@@ -44,7 +44,7 @@ all: $(PROGRAMS) ## build the three programs
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: CC CFLAGS LDFLAGS SANITIZE=address,undefined WERROR=-Werror PREFIX DESTDIR"
 
 .PHONY: deps

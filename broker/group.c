@@ -153,11 +153,6 @@ size_t group_count(const struct group *g)
     return g->waiting.count + g->committing.count + g->finished.count;
 }
 
-size_t group_waiting(const struct group *g)
-{
-    return g->waiting.count;
-}
-
 size_t group_finished(const struct group *g)
 {
     return g->finished.count;

@@ -55,7 +55,6 @@ bool group_is_failing(const struct group *g);
 bool group_has_work(const struct group *g);
 
 size_t group_count(const struct group *g);    /* submitted and not given back */
-size_t group_waiting(const struct group *g);  /* of those: not in a commit yet */
 size_t group_finished(const struct group *g); /* of those: to be given back */
 
 #endif

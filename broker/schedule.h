@@ -7,7 +7,6 @@
 #include "broker/schedules.h"
 
 enum schedule_skip { SKIP_NONE, SKIP_UNDER_WAY, SKIP_MISSED, SKIP_REASONS };
-const char *schedule_skip_name(enum schedule_skip why); /* NULL for SKIP_NONE */
 
 /* All times are the wall's, 0 for none. */
 struct schedule {

@@ -9,7 +9,8 @@
 static const char *const missed_names[] = {
     [MISSED_RUN_ONCE] = "run_once", [MISSED_SKIP] = "skip", [MISSED_SKIP + 1] = NULL};
 
-const char *schedule_skip_name(enum schedule_skip why)
+/* NULL for SKIP_NONE. */
+static const char *skip_name(enum schedule_skip why)
 {
     static const char *const names[SKIP_REASONS] = {[SKIP_UNDER_WAY] = "under_way", [SKIP_MISSED] = "missed"};
     return names[why];
@@ -146,7 +147,7 @@ json_t *schedule_shown(const struct schedule *s)
                             : json_null());
     json_object_set_new(o, "lastSkipped",
                         s->skipped_ms ? json_pack("{s:o, s:s}", "at", time_json(s->skipped_ms), "reason",
-                                                  schedule_skip_name(s->skipped_why))
+                                                  skip_name(s->skipped_why))
                                       : json_null());
     json_object_set_new(o, "nextRun", time_json(schedule_next_ms(s)));
     json_object_set_new(o, "createdAt", time_json(s->created_at_ms));

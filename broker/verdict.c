@@ -15,7 +15,8 @@ static char *reason_json(const char *code, const char *message)
     return text;
 }
 
-char *verdict_reason_json(enum board_reason reason)
+/* The result of a job that the board ended, as JSON (malloc'ed; NULL without memory). */
+static char *ended_json(enum board_reason reason)
 {
     static const char *const texts[][2] = {
         [REASON_NONE] = {"internal", "the job was ended without a reason"},
@@ -122,7 +123,7 @@ struct store_op *verdict_complete(struct store_op *op, const struct board_effect
     }
     if (commit->reason == REASON_NONE)
         return op;
-    char *reason = verdict_reason_json(commit->reason);
+    char *reason = ended_json(commit->reason);
     struct store_op *own = op ? op : journal_op_new(STORE_FINISH_JOB);
     if (!reason || !own) {
         free(reason);

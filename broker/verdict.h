@@ -22,8 +22,6 @@ struct store_op *verdict_complete(struct store_op *op, const struct board_effect
 bool verdict_fail_instead(struct store_op *op);
 
 enum job_outcome verdict_outcome(const struct store_op *op);
-/* The result of a job that the board ended, as JSON (malloc'ed; NULL without memory). */
-char *verdict_reason_json(enum board_reason reason);
 enum job_state verdict_state(enum job_outcome outcome);
 
 #endif

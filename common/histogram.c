@@ -22,11 +22,3 @@ void histogram_add(struct histogram *h, uint64_t us)
     h->count++;
     h->sum_us += us;
 }
-
-void histogram_merge(struct histogram *into, const struct histogram *from)
-{
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        into->buckets[i] += from->buckets[i];
-    into->count += from->count;
-    into->sum_us += from->sum_us;
-}

@@ -1,5 +1,5 @@
 /* How often a duration fell where: a histogram with fixed bounds, 1, 2 and 5 of each power of ten from 100
- * microseconds to 100 seconds, so that any two can be added up and a reader needs no settings.
+ * microseconds to 100 seconds, so that a reader needs no settings.
  *
  * Plain data: zeroed is empty, and a copy is a copy. No threads, no allocation, nothing fails. What is
  * printed (Prometheus wants cumulative counts and seconds) is the reader's business. */
@@ -17,7 +17,6 @@ struct histogram {
 };
 
 void histogram_add(struct histogram *h, uint64_t us);
-void histogram_merge(struct histogram *into, const struct histogram *from);
 /* The largest value that bucket i counts; UINT64_MAX for the last. */
 uint64_t histogram_bound_us(size_t i);
 

@@ -48,11 +48,6 @@ const struct pb_id *holding_running(const struct holding *h, uint64_t fence)
     return one && !one->finished ? &one->job : NULL;
 }
 
-bool holding_has(const struct holding *h, uint64_t fence)
-{
-    return find(h, fence);
-}
-
 static size_t outcome_bytes(const struct wire_outcome *o)
 {
     return o->result.len + o->code.len + o->change.doc.len;

@@ -28,7 +28,6 @@ void holding_fini(struct holding *h);
 pb_err holding_add(struct holding *h, const struct pb_id *job, uint64_t fence) PB_CHECKED;
 /* The job of an attempt that runs; NULL: it does not (any more). Lent until the attempt ends. */
 const struct pb_id *holding_running(const struct holding *h, uint64_t fence);
-bool holding_has(const struct holding *h, uint64_t fence);
 /* Copies the outcome of an attempt that runs; of any other, or without memory, nothing happens: then it stays
  * "running", and draining or a restart hands it back. */
 void holding_finish(struct holding *h, const struct wire_outcome *outcome);

@@ -100,7 +100,7 @@ void board_unlist(struct board *b, uint32_t i)
         leave[state](b, i);
 }
 
-void board_make_ready(struct board *b, uint64_t now_ms, uint32_t i)
+static void make_ready(struct board *b, uint64_t now_ms, uint32_t i)
 {
     board_slot(b, i)->ready_ms = now_ms;
     slots_set_state(&b->slots, i, READY);
@@ -122,7 +122,7 @@ void board_start_waiting(struct board *b, uint64_t now_ms, uint32_t i)
     else if (s->due_ms > now_ms)
         board_delay(b, i, s->due_ms);
     else
-        board_make_ready(b, now_ms, i);
+        make_ready(b, now_ms, i);
 }
 
 /* -- the end of a job -- */
@@ -195,5 +195,5 @@ void board_end_or_ready(struct board *b, uint64_t now_ms, uint32_t i, struct boa
     if (board_fate(board_slot(b, i)) != REASON_NONE)
         board_end(b, now_ms, i, out);
     else
-        board_make_ready(b, now_ms, i);
+        make_ready(b, now_ms, i);
 }

@@ -54,7 +54,6 @@ uint64_t board_backoff(struct board *b, uint32_t attempts);
 /* Takes a job out of wherever it waits or runs; its state is the caller's to set. */
 void board_unlist(struct board *b, uint32_t i);
 void board_delay(struct board *b, uint32_t i, uint64_t due_ms);
-void board_make_ready(struct board *b, uint64_t now_ms, uint32_t i);
 /* Its turn in the lane has come, or it needs none: due_ms says whether it is wanted yet. */
 void board_start_waiting(struct board *b, uint64_t now_ms, uint32_t i);
 

@@ -68,7 +68,8 @@ void jobs_answer(struct http_request *r, const struct job *job)
     http_answer_json(r, 200, jobs_json(job));
 }
 
-void jobs_answer_accepted(struct http_request *r, const struct job *job)
+/* 202 with the job and its place. */
+static void answer_accepted(struct http_request *r, const struct job *job)
 {
     char id[ID_TEXT_BYTES];
     id_text(&job->id, ID_JOB, id);
@@ -182,7 +183,7 @@ static void outcome_done(void *arg, pb_err err, const struct pb_why *why)
         http_refuse(s->r, "idempotency_key_reused",
                     "this Idempotency-Key was used for another request; take a new one for each request");
     else if (s->stored.state == JOB_WAITING)
-        jobs_answer_accepted(s->r, &s->stored);
+        answer_accepted(s->r, &s->stored);
     else
         s->finished(s->r, &s->stored, s->doc.name ? &s->doc : NULL);
     submission_free(s);
@@ -211,7 +212,7 @@ static void submitted(void *arg, const struct intake_answer *a)
         return;
     }
     if (!a->finished && !a->duplicate) {
-        jobs_answer_accepted(s->r, &s->asked);
+        answer_accepted(s->r, &s->asked);
         submission_free(s);
         return;
     }

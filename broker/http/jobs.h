@@ -34,8 +34,6 @@ json_t *jobs_json(const struct job *job);
 /* With "durability": for answers that accept. */
 json_t *jobs_json_accepted(const struct job *job);
 
-/* 202 with the job and its place. */
-void jobs_answer_accepted(struct http_request *r, const struct job *job);
 /* 200 with the job. */
 void jobs_answer(struct http_request *r, const struct job *job);
 /* A job that failed, as a problem document: by its result's code, with the field at fault. */

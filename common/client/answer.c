@@ -7,7 +7,8 @@
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
-const char *answer_advice(const char *code)
+/* What to do about a code, as the end of a sentence; NULL: nothing comes to mind. */
+static const char *advice_about(const char *code)
 {
     static const struct {
         const char *code, *advice;
@@ -67,7 +68,7 @@ static void mark(struct buf *out, const char *word, enum style style, bool color
 
 static void advise(struct buf *out, const char *code)
 {
-    const char *advice = code ? answer_advice(code) : NULL;
+    const char *advice = code ? advice_about(code) : NULL;
     if (advice)
         buf_printf(out, "    %s\n", advice);
 }

@@ -22,7 +22,4 @@ bool answer_passed(const json_t *result);
  * the schema that it comes from. Gives isValid. */
 bool answer_check(const json_t *check, const char *name, bool color, struct buf *out);
 
-/* What to do about a code, as the end of a sentence; NULL: nothing comes to mind. */
-const char *answer_advice(const char *code);
-
 #endif

@@ -169,11 +169,29 @@ static pb_err half_command(const struct parsing *p, const char *word, const char
     return pb_fail(p->why, PB_E_INVALID, NULL, "%s needs to know what to do: %s", word, all);
 }
 
+/* "keys --help": the word is the first of several commands, and help is wanted on all of them. */
+static bool take_group(struct parsing *p)
+{
+    const char *word = p->argv[p->at], *next = p->at + 1 < p->argc ? p->argv[p->at + 1] : "";
+    bool is_group = false;
+    if (strcmp(next, "--help") != 0 && strcmp(next, "-h") != 0)
+        return false;
+    for (size_t i = 0; i < p->tables->command_count && !is_group; i++)
+        is_group = is_first_word(p->tables->commands[i], word) && strchr(p->tables->commands[i]->name, ' ');
+    if (is_group) {
+        p->settings->group = word;
+        p->at++;
+    }
+    return is_group;
+}
+
 /* -- one argument -- */
 
 static pb_err take_command(struct parsing *p)
 {
     const struct args_tables *t = p->tables;
+    if (take_group(p))
+        return PB_OK;
     for (size_t i = 0; i < t->command_count && !p->command; i++) {
         int words = match_command(t->commands[i], p->argc - p->at, p->argv + p->at);
         p->at += words;
@@ -314,24 +332,36 @@ static void help_name(const struct command *c, char *out, size_t size)
         snprintf(out, size, "%s %s", c->name, c->arguments);
 }
 
-void args_help(const struct args_tables *t, const struct command *command, struct buf *out)
+/* Those that begin with group, or with NULL all. */
+static void help_commands(const struct args_tables *t, const char *group, struct buf *out)
 {
     char left[64];
+    buf_text(out, "\nCommands:\n");
+    for (size_t i = 0; i < t->command_count; i++) {
+        const struct command *c = t->commands[i];
+        if (group && !is_first_word(c, group))
+            continue;
+        help_name(c, left, sizeof left);
+        help_entry(out, left, c->summary);
+        buf_text(out, "\n");
+    }
+}
+
+void args_help(const struct args_tables *t, const struct command *command, const char *group, struct buf *out)
+{
     if (command) {
         help_command(command, out);
+    } else if (group) {
+        buf_printf(out, "usage: patchbay %s COMMAND [ARGUMENT...] [OPTION...]\n", group);
+        help_commands(t, group, out);
     } else {
         buf_text(out, "usage: patchbay COMMAND [ARGUMENT...] [OPTION...]\n\n"
-                      "Sets connections to third-party services up and keeps testing them.\n\nCommands:\n");
-        for (size_t i = 0; i < t->command_count; i++) {
-            const struct command *c = t->commands[i];
-            help_name(c, left, sizeof left);
-            help_entry(out, left, c->summary);
-            buf_text(out, "\n");
-        }
+                      "Sets connections to third-party services up and keeps testing them.\n");
+        help_commands(t, NULL, out);
     }
     help_options(out, "Options of all commands", t->common, t->common_count);
     help_entry(out, "--help, --version", "this text, or that of COMMAND --help; the version\n");
-    if (!command)
+    if (!command && !group)
         buf_text(out, "\nPATCHBAY_URL, PATCHBAY_TOKEN and PATCHBAY_DATA_DIR, or url = and token = in\n"
                       "~/.config/patchbay/config, say which broker and with which token. Without a token\n"
                       "admin.token in the data folder is used, for a broker on this machine.\n\n"

@@ -26,6 +26,7 @@ struct settings {
     bool yes, all, no_watch, disabled, ndjson, checks;
     const char *operands[ARGS_OPERANDS_MAX];
     size_t operand_count;
+    const char *group; /* "keys" with --help behind it: help for all commands that begin so */
     bool help, version;
 };
 
@@ -55,7 +56,8 @@ struct args_tables {
 pb_err args_parse(const struct args_tables *t, int argc, char **argv, struct settings *settings,
                   const struct command **command, struct pb_why *why) PB_CHECKED;
 
-/* Help for all commands, or for one. */
-void args_help(const struct args_tables *t, const struct command *command, struct buf *out);
+/* Help for one command, or where that is NULL for those of a group (settings' group), or of all. */
+void args_help(const struct args_tables *t, const struct command *command, const char *group,
+               struct buf *out);
 
 #endif

@@ -24,13 +24,11 @@ struct client {
     const char *command; /* for messages */
 };
 
-/* Opens access and api: for commands that ask the broker. Gives an exit status; what is wrong has been said.
- */
+/* Opens access and api: for commands that ask the broker. Gives an exit status; what is wrong was said. */
 int client_open(struct client *c);
 
 /* Sends r. CLIENT_DONE: *out is an answer below 400, the caller's to fini. Else what is wrong has been said
- * (with
- * --json the problem document, as it came) and the exit status is given. */
+ * (with --json the problem document, as it came) and the exit status is given. */
 int client_call(struct client *c, const struct api_request *r, struct api_answer *out);
 /* The same, but leaves refusals to the caller: only that no answer came is an error. */
 int client_ask(struct client *c, const struct api_request *r, struct api_answer *out);

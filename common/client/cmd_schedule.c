@@ -238,7 +238,7 @@ static const struct option set_options[] = {
     {"jitter", OPTION_NUMBER, AT(jitter_s), "0", 0, LIMIT_JITTER_SECONDS, "SECONDS",
      "put each run off by up to this"},
     {"missed", OPTION_TEXT, AT(missed), NULL, 0, 0, "POLICY",
-     "of times at which no broker ran: run_once (as it is unless given) or skip"},
+     "of times at which no broker ran: run_once (the default) or skip"},
     {"disabled", OPTION_FLAG, AT(disabled), NULL, 0, 0, NULL, "keep it, but do not run it"},
     TENANT,
 };
@@ -260,7 +260,7 @@ const struct command command_schedule_set = {
     .name = "schedule set",
     ONE,
     .summary = "have a batch start at the times of a cron expression",
-    .details = "Makes the schedule, or replaces it as a whole: what is not said is as it is unless given.",
+    .details = "Makes the schedule, or replaces it as a whole: an option that is not given has its default.",
     .options = set_options,
     .option_count = COUNT(set_options),
     .run = run_set};

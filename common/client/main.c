@@ -14,11 +14,11 @@ static int usage(const struct client *c, const struct pb_why *why)
     return client_fail(c, CLIENT_USAGE, why);
 }
 
-static int help(const struct command *command)
+static int help(const struct command *command, const char *group)
 {
     struct buf b;
     buf_init(&b, 64 * 1024);
-    args_help(&client_tables, command, &b);
+    args_help(&client_tables, command, group, &b);
     term_print(&b);
     buf_fini(&b);
     return CLIENT_DONE;
@@ -42,7 +42,7 @@ static int run(struct client *c, int argc, char **argv)
         return CLIENT_DONE;
     }
     if (!command || c->settings.help)
-        return help(command);
+        return help(command, c->settings.group);
     c->command = command->name;
     if (!c->settings.data_dir)
         c->settings.data_dir = data_dir();
@@ -53,8 +53,8 @@ static int run(struct client *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct client c = {0};
-    setlocale(LC_CTYPE,
-              "C.UTF-8"); /* what the broker sends is UTF-8, and its width is asked of the library */
+    /* What the broker sends is UTF-8, and its width is asked of the library. */
+    setlocale(LC_CTYPE, "C.UTF-8");
     signal(SIGPIPE, SIG_IGN);
     if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return CLIENT_NO;

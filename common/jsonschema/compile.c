@@ -105,7 +105,7 @@ pb_err js_table_add(struct js_schema *s, struct js_table *t, const char *key, ui
     return PB_OK;
 }
 
-pb_err js_place_node(struct compiler *c, uint32_t place, uint32_t *node)
+static pb_err place_node(struct compiler *c, uint32_t place, uint32_t *node)
 {
     struct js_schema *s = c->s;
     if (s->places.at[place].node == NONE) {
@@ -142,7 +142,7 @@ static pb_err scope_node(struct compiler *c, uint32_t place, uint32_t *node)
 
 pb_err js_child_place(struct compiler *c, uint32_t parent, uint32_t place, uint32_t *node)
 {
-    pb_err err = js_place_node(c, place, node);
+    pb_err err = place_node(c, place, node);
     bool crosses = parent == NONE || c->s->places.at[parent].resource != c->s->places.at[place].resource;
     if (err || !c->s->scoped || !crosses || *node == NODE_TRUE)
         return err;

@@ -52,7 +52,6 @@ pb_err js_fuse(struct compiler *c) PB_CHECKED;
 
 /* The node of a subschema, which is emitted later. */
 pb_err js_child(struct compiler *c, uint32_t parent, const struct js_value *v, uint32_t *node) PB_CHECKED;
-pb_err js_place_node(struct compiler *c, uint32_t place, uint32_t *node) PB_CHECKED;
 /* The same for what a reference leads to. */
 pb_err js_child_place(struct compiler *c, uint32_t parent, uint32_t place, uint32_t *node) PB_CHECKED;
 

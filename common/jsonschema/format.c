@@ -20,7 +20,7 @@ static int two(const char *s)
     return digit(s[0]) && digit(s[1]) ? (s[0] - '0') * 10 + s[1] - '0' : -1;
 }
 
-bool js_format_date(const char *s, size_t n)
+static bool is_date(const char *s, size_t n)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     if (n != 10 || s[4] != '-' || s[7] != '-' || two(s) < 0 || two(s + 2) < 0)
@@ -37,7 +37,7 @@ static bool leap_second_fits(int hour, int minute, int offset)
     return utc == 23 * 60 + 59;
 }
 
-bool js_format_time(const char *s, size_t n)
+static bool is_time(const char *s, size_t n)
 {
     size_t i = 8;
     int offset = 0;
@@ -64,9 +64,9 @@ bool js_format_time(const char *s, size_t n)
     return second < 60 || leap_second_fits(hour, minute, offset);
 }
 
-bool js_format_date_time(const char *s, size_t n)
+static bool is_date_time(const char *s, size_t n)
 {
-    return n > 11 && (s[10] | 32) == 't' && js_format_date(s, 10) && js_format_time(s + 11, n - 11);
+    return n > 11 && (s[10] | 32) == 't' && is_date(s, 10) && is_time(s + 11, n - 11);
 }
 
 /* RFC 3339, appendix A: units in order, none between two that stand left out. */
@@ -91,7 +91,7 @@ static bool duration_part(const char **p, const char *end, const char *units)
     return any;
 }
 
-bool js_format_duration(const char *s, size_t n)
+static bool is_duration(const char *s, size_t n)
 {
     const char *p = s + 1, *end = s + n;
     if (n < 3 || s[0] != 'P')
@@ -144,10 +144,10 @@ static const struct {
     js_format_fn *check;
 } formats[] = {
     {"", NULL},
-    {"date-time", js_format_date_time},
-    {"date", js_format_date},
-    {"time", js_format_time},
-    {"duration", js_format_duration},
+    {"date-time", is_date_time},
+    {"date", is_date},
+    {"time", is_time},
+    {"duration", is_duration},
     {"email", js_format_email},
     {"idn-email", js_format_idn_email},
     {"hostname", js_format_hostname},

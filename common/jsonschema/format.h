@@ -13,7 +13,6 @@ uint8_t js_format_find(const char *name, size_t len);
 const char *js_format_name(uint8_t format);
 bool js_format_check(uint8_t format, const char *s, size_t n);
 
-js_format_fn js_format_date_time, js_format_date, js_format_time, js_format_duration;
 js_format_fn js_format_uri, js_format_uri_reference, js_format_iri, js_format_iri_reference,
     js_format_uri_template;
 js_format_fn js_format_email, js_format_idn_email, js_format_hostname, js_format_idn_hostname, js_format_ipv4,

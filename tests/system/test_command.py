@@ -159,6 +159,9 @@ def test_every_command_has_help(patchbay):
     for command in commands:
         code, out, _ = patchbay(*command.split(), "--help")
         assert code == DONE and out.startswith(f"usage: patchbay {command}")
+        first = command.split()[0]
+        code, out, _ = patchbay(first, "--help")
+        assert code == DONE and out.startswith(f"usage: patchbay {first}")
 
 
 def test_a_broker_that_does_not_run_is_said_to(patchbay):

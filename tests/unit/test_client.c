@@ -176,7 +176,7 @@ static void args_help_names_every_command_and_option(void **state)
     struct buf b;
     (void)state;
     buf_init(&b, 64 * 1024);
-    args_help(&client_tables, NULL, &b);
+    args_help(&client_tables, NULL, NULL, &b);
     for (size_t i = 0; i < client_tables.command_count; i++) {
         const struct command *c = client_tables.commands[i];
         char name[64];
@@ -188,7 +188,7 @@ static void args_help_names_every_command_and_option(void **state)
     for (size_t i = 0; i < client_tables.command_count; i++) {
         const struct command *c = client_tables.commands[i];
         buf_reset(&b);
-        args_help(&client_tables, c, &b);
+        args_help(&client_tables, c, NULL, &b);
         assert_non_null(strstr(buf_peek(&b), c->summary));
         for (size_t j = 0; j < c->option_count; j++) {
             char option[64];
@@ -197,6 +197,30 @@ static void args_help_names_every_command_and_option(void **state)
         }
     }
     buf_fini(&b);
+}
+
+static void args_help_of_a_first_word_names_the_commands_that_begin_with_it(void **state)
+{
+    struct buf b;
+    (void)state;
+    for (size_t i = 0; i < client_tables.command_count; i++) {
+        const struct command *c = client_tables.commands[i];
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(c->name, " "), c->name);
+        struct parsed p = PARSE(word, "--help");
+        assert_int_equal(p.err, PB_OK);
+        if (!strchr(c->name, ' ')) {
+            assert_null(p.settings.group);
+            continue;
+        }
+        assert_null(p.command);
+        buf_init(&b, 64 * 1024);
+        args_help(&client_tables, NULL, p.settings.group, &b);
+        assert_non_null(strstr(buf_peek(&b), c->summary));
+        assert_null(strstr(buf_peek(&b), command_up.summary));
+        buf_fini(&b);
+    }
+    assert_int_equal(PARSE("frobnicate", "--help").err, PB_E_INVALID);
 }
 
 /* -- access -- */
@@ -726,6 +750,7 @@ int main(void)
         cmocka_unit_test(args_says_what_would_be_right_when_something_is_wrong),
         cmocka_unit_test(args_bounds_what_may_be_repeated),
         cmocka_unit_test(args_help_names_every_command_and_option),
+        cmocka_unit_test(args_help_of_a_first_word_names_the_commands_that_begin_with_it),
         cmocka_unit_test_setup_teardown(access_uses_this_machine_when_nothing_is_set, open_home, close_home),
         cmocka_unit_test_setup_teardown(access_prefers_options_to_environment_to_file_to_data_folder,
                                         open_home, close_home),

@@ -57,29 +57,12 @@ static void histogram_add_sums_up(void **state)
     assert_int_equal(h.buckets[HISTOGRAM_BUCKETS - 1], 1);
 }
 
-static void histogram_merge_is_as_if_all_had_gone_into_one(void **state)
-{
-    struct histogram a = {0}, b = {0}, one = {0};
-    (void)state;
-    for (uint64_t us = 1; us < UINT64_C(1000000000); us = us * 3 + 1) {
-        histogram_add(us % 2 ? &a : &b, us);
-        histogram_add(&one, us);
-    }
-    struct histogram before = b;
-    histogram_merge(&a, &b);
-    assert_memory_equal(&a, &one, sizeof a);
-    assert_memory_equal(&b, &before, sizeof b);
-    histogram_merge(&a, &(struct histogram){0});
-    assert_memory_equal(&a, &one, sizeof a);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(histogram_bounds_rise_from_100_us_to_100_s),
         cmocka_unit_test(histogram_add_counts_a_bound_with_what_is_below_it),
         cmocka_unit_test(histogram_add_sums_up),
-        cmocka_unit_test(histogram_merge_is_as_if_all_had_gone_into_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
