@@ -83,31 +83,12 @@ static pb_err list_read(struct store *store, void *arg, struct pb_why *why)
     return page_end(p, store_list_integrations(store, &l->filter, &p->after, page_rows(p), add, l, why));
 }
 
-static void list_free(struct listing *l)
-{
-    page_fini(&l->page);
-    free(l);
-}
-
-static void list_done(void *arg, pb_err err, const struct pb_why *why)
-{
-    struct listing *l = arg;
-    page_answer(&l->page, err, why);
-    list_free(l);
-}
-
 void integrations_list(struct http_request *r)
 {
     struct pb_why why = {0};
     struct listing *l = calloc(1, sizeof *l);
     pb_err err = l ? read_list_params(l, r, &why) : PB_E_MEMORY;
-    if (!err)
-        err = http_read(r, list_read, list_done, l);
-    if (!err)
-        return;
-    if (l)
-        list_free(l);
-    page_refuse(r, err, &why);
+    page_serve(r, l ? &l->page : NULL, err, list_read, &why);
 }
 
 /* -- one -- */

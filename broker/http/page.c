@@ -18,11 +18,6 @@ pb_err page_init(struct page *p, struct http_request *r, const char *prefix, str
     return PB_OK;
 }
 
-void page_fini(struct page *p)
-{
-    buf_fini(&p->text);
-}
-
 size_t page_rows(const struct page *p)
 {
     return p->limit + 1;
@@ -54,18 +49,33 @@ pb_err page_end(struct page *p, pb_err err)
     return p->text.failed ? PB_E_MEMORY : PB_OK;
 }
 
-void page_answer(struct page *p, pb_err err, const struct pb_why *why)
+static void list_free(struct page *list)
 {
+    if (list)
+        buf_fini(&list->text);
+    free(list);
+}
+
+static void list_done(void *arg, pb_err err, const struct pb_why *why)
+{
+    struct page *p = arg;
     size_t len = 0;
     char *text = err ? NULL : buf_take(&p->text, &len);
     if (text)
         http_answer_text(p->r, 200, "application/json", text, len);
     else
         http_refuse_error(p->r, err ? err : PB_E_MEMORY, why);
+    list_free(p);
 }
 
-void page_refuse(struct http_request *r, pb_err err, const struct pb_why *why)
+void page_serve(struct http_request *r, struct page *list, pb_err err, reader_read *read,
+                const struct pb_why *why)
 {
+    if (!err)
+        err = http_read(r, read, list_done, list);
+    if (!err)
+        return;
+    list_free(list);
     if (why->text[0])
         http_refuse(r, "invalid_parameter", "%s %s", why->at, why->text);
     else

@@ -1,5 +1,5 @@
 /* A page of a list: what was asked for (limit, after), and its text {items, next}, which is written item by
- * item on the reader's thread. A list embeds it. */
+ * item on the reader's thread. A list begins with it. */
 #ifndef PB_HTTP_PAGE_H
 #define PB_HTTP_PAGE_H
 
@@ -15,9 +15,8 @@ struct page {
 };
 
 /* Reads limit and after from the request. PB_E_INVALID or PB_E_LIMIT: why says which is wrong, for
- * page_refuse(). */
+ * page_serve(). */
 pb_err page_init(struct page *p, struct http_request *r, const char *prefix, struct pb_why *why) PB_CHECKED;
-void page_fini(struct page *p);
 
 /* How many rows to ask of the store: one more than the page holds, to know whether there is another. */
 size_t page_rows(const struct page *p);
@@ -27,9 +26,10 @@ pb_err page_add(struct page *p, const struct pb_id *id, json_t *item) PB_CHECKED
 /* err: of the list's end. PB_OK: the text is whole, be the page full or the list at its end. */
 pb_err page_end(struct page *p, pb_err err) PB_CHECKED;
 
-/* Each of these ends the request, on the loop's thread. */
-void page_answer(struct page *p, pb_err err, const struct pb_why *why);
-/* The list was not begun: a parameter is wrong (why has text), or err says what. */
-void page_refuse(struct http_request *r, pb_err err, const struct pb_why *why);
+/* Answers the request with the list that read writes, on the reader's thread. The list is malloc'ed, begins
+ * with its page, and is freed with it. err: of making it ready, when that is answered alone (a parameter is
+ * wrong where why has text). On the loop's thread. */
+void page_serve(struct http_request *r, struct page *list, pb_err err, reader_read *read,
+                const struct pb_why *why);
 
 #endif

@@ -12,6 +12,7 @@
 
 #define LIMIT_PATH_BYTES 8192
 #define LIMIT_PAGES      100000
+#define LIST_TEXT_BYTES  (256 * 1024 * 1024)
 #define FOLLOW_MIN_MS    100
 #define FOLLOW_MAX_MS    2000
 
@@ -46,6 +47,28 @@ void client_print_json(const struct client *c, const json_t *json)
     size_t flags = JSON_ENCODE_ANY | (c->term.out_tty ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
     json_dumpf(json, stdout, flags);
     fputc('\n', stdout);
+}
+
+int client_show_list(const struct client *c, json_t *items, const struct table *table, const char *if_none)
+{
+    struct buf b;
+    if (c->settings.json) {
+        json_t *all = json_pack("{s:O}", "items", items);
+        client_print_json(c, all);
+        json_decref(all);
+        return CLIENT_DONE;
+    }
+    buf_init(&b, LIST_TEXT_BYTES);
+    if (table->cell_count)
+        table_render(table, term_width(&c->term), c->term.color, &b);
+    else if (!table->failed)
+        buf_printf(&b, "%s\n", if_none);
+    term_print(&b);
+    buf_fini(&b);
+    return table->failed
+               ? client_say(c, CLIENT_NO,
+                            "there are more than a table holds; narrow the list down, or use --json")
+               : CLIENT_DONE;
 }
 
 void client_print_ok(const struct client *c, const char *format, ...)

@@ -44,6 +44,9 @@ int client_say(const struct client *c, int exit, const char *format, ...)
 /* Prints the document on standard output: for --json. */
 void client_print_json(const struct client *c, const json_t *json);
 
+/* Prints a list: with --json items, else the table of them, or where that is empty if_none. */
+int client_show_list(const struct client *c, json_t *items, const struct table *table, const char *if_none);
+
 /* The record that operand names, by id or by name; *out is the caller's to json_decref. */
 int client_find(struct client *c, const char *operand, json_t **out);
 

@@ -58,18 +58,6 @@ static bool visit(void *arg, json_t *item)
     return !l->table.failed;
 }
 
-static void print_list(struct client *c, const struct listing *l)
-{
-    struct buf b;
-    buf_init(&b, OUT_BYTES);
-    if (l->table.cell_count)
-        table_render(&l->table, term_width(&c->term), c->term.color, &b);
-    else
-        buf_text(&b, "no batches yet; patchbay revalidate starts one\n");
-    term_print(&b);
-    buf_fini(&b);
-}
-
 static int run_list(struct client *c)
 {
     struct listing l = {.items = json_array(), .max = (size_t)c->settings.limit};
@@ -79,13 +67,8 @@ static int run_list(struct client *c)
     snprintf(path, sizeof path, "/v1/batches?limit=%zu", l.max < LIMIT_HTTP_PAGE ? l.max : LIMIT_HTTP_PAGE);
     if (!status)
         status = client_list(c, path, visit, &l);
-    if (!status && c->settings.json) {
-        json_t *all = json_pack("{s:O}", "items", l.items);
-        client_print_json(c, all);
-        json_decref(all);
-    } else if (!status) {
-        print_list(c, &l);
-    }
+    if (!status)
+        status = client_show_list(c, l.items, &l.table, "no batches yet; patchbay revalidate starts one");
     table_fini(&l.table);
     json_decref(l.items);
     return status;

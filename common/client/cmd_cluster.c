@@ -46,23 +46,6 @@ static bool visit(void *arg, json_t *item)
     return !l->table.failed;
 }
 
-static void print_workers(struct client *c, struct listing *l)
-{
-    struct buf b;
-    buf_init(&b, 16 * 1024 * 1024);
-    if (c->settings.json) {
-        json_t *all = json_pack("{s:O}", "items", l->items);
-        client_print_json(c, all);
-        json_decref(all);
-    } else if (!l->table.cell_count) {
-        puts("no worker is connected; patchbay up starts some, patchbay-worker one");
-    } else {
-        table_render(&l->table, term_width(&c->term), c->term.color, &b);
-        term_print(&b);
-    }
-    buf_fini(&b);
-}
-
 static int run_list(struct client *c)
 {
     struct listing l = {.items = json_array()};
@@ -71,7 +54,8 @@ static int run_list(struct client *c)
     if (!status)
         status = client_list(c, "/v1/workers", visit, &l);
     if (!status)
-        print_workers(c, &l);
+        status = client_show_list(c, l.items, &l.table,
+                                  "no worker is connected; patchbay up starts some, patchbay-worker one");
     table_fini(&l.table);
     json_decref(l.items);
     return status;

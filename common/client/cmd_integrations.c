@@ -45,25 +45,6 @@ static bool visit(void *arg, json_t *item)
     return !l->table.failed;
 }
 
-static void print_list(struct client *c, struct listing *l)
-{
-    struct buf b;
-    if (l->json) {
-        json_t *all = json_pack("{s:O}", "items", l->items);
-        client_print_json(c, all);
-        json_decref(all);
-        return;
-    }
-    if (!l->table.cell_count) {
-        puts("no integrations; patchbay setup TYPE --name NAME makes one");
-        return;
-    }
-    buf_init(&b, OUT_BYTES);
-    table_render(&l->table, term_width(&c->term), c->term.color, &b);
-    term_print(&b);
-    buf_fini(&b);
-}
-
 static int run_list(struct client *c)
 {
     struct listing l = {.json = c->settings.json, .items = json_array()};
@@ -76,10 +57,8 @@ static int run_list(struct client *c)
     if (!status)
         status = client_list(c, buf_peek(&path), visit, &l);
     if (!status)
-        print_list(c, &l);
-    if (!status && l.table.failed)
-        status = client_say(c, CLIENT_NO,
-                            "there are more than a table holds; narrow the list down, or use --json");
+        status = client_show_list(c, l.items, &l.table,
+                                  "no integrations; patchbay setup TYPE --name NAME makes one");
     table_fini(&l.table);
     json_decref(l.items);
     buf_fini(&path);

@@ -12,7 +12,6 @@
 #define AT(field)  offsetof(struct settings, field)
 #define COUNT(t)   (sizeof(t) / sizeof((t)[0]))
 #define LIST_MAX   100000
-#define OUT_BYTES  (64 * 1024 * 1024)
 #define RATE_MAX   1000
 #define PATH_BYTES 8192
 
@@ -49,21 +48,6 @@ static bool visit(void *arg, json_t *item)
     return !l->table.failed;
 }
 
-static void print_table(const struct client *c, const struct listing *l)
-{
-    struct buf b;
-    if (!l->table.cell_count) {
-        puts("no jobs that match");
-        return;
-    }
-    buf_init(&b, OUT_BYTES);
-    table_render(&l->table, term_width(&c->term), c->term.color, &b);
-    if (l->more)
-        buf_printf(&b, "these are the newest %zu; --limit N shows more, a filter fewer\n", l->max);
-    term_print(&b);
-    buf_fini(&b);
-}
-
 static int run_list(struct client *c)
 {
     struct listing l = {.items = json_array(), .max = (size_t)c->settings.limit};
@@ -76,13 +60,10 @@ static int run_list(struct client *c)
     table_init(&l.table, columns, COUNT(columns));
     if (!status)
         status = client_list(c, buf_peek(&path), visit, &l);
-    if (!status && c->settings.json) {
-        json_t *all = json_pack("{s:O}", "items", l.items);
-        client_print_json(c, all);
-        json_decref(all);
-    } else if (!status) {
-        print_table(c, &l);
-    }
+    if (!status)
+        status = client_show_list(c, l.items, &l.table, "no jobs that match");
+    if (!status && l.more && !c->settings.json)
+        printf("these are the newest %zu; --limit N shows more, a filter fewer\n", l.max);
     table_fini(&l.table);
     json_decref(l.items);
     buf_fini(&path);

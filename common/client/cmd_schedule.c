@@ -37,18 +37,6 @@ static bool visit(void *arg, json_t *item)
     return !l->table.failed;
 }
 
-static void print_list(struct client *c, const struct listing *l)
-{
-    struct buf b;
-    buf_init(&b, OUT_BYTES);
-    if (l->table.cell_count)
-        table_render(&l->table, term_width(&c->term), c->term.color, &b);
-    else
-        buf_text(&b, "no schedules yet; patchbay schedule set NAME --cron \"30 4 * * *\" makes one\n");
-    term_print(&b);
-    buf_fini(&b);
-}
-
 static int run_list(struct client *c)
 {
     struct listing l = {.items = json_array()};
@@ -56,13 +44,10 @@ static int run_list(struct client *c)
     table_init(&l.table, columns, COUNT(columns));
     if (!status)
         status = client_list(c, "/v1/schedules?limit=500", visit, &l);
-    if (!status && c->settings.json) {
-        json_t *all = json_pack("{s:O}", "items", l.items);
-        client_print_json(c, all);
-        json_decref(all);
-    } else if (!status) {
-        print_list(c, &l);
-    }
+    if (!status)
+        status =
+            client_show_list(c, l.items, &l.table,
+                             "no schedules yet; patchbay schedule set NAME --cron \"30 4 * * *\" makes one");
     table_fini(&l.table);
     json_decref(l.items);
     return status;

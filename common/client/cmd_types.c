@@ -1,8 +1,6 @@
 /* patchbay types: what can be connected, and what each type asks for. */
 #include "common/client/client.h"
 
-#include <stdio.h>
-
 static const struct column type_columns[] = {
     {"TYPE", false, false}, {"NAME", true, false}, {"EVENTS", false, false}, {"DESCRIPTION", true, false}};
 
@@ -22,29 +20,16 @@ static bool visit_type(void *arg, json_t *item)
     return !l->table.failed;
 }
 
-static void print_items(const struct client *c, json_t *items)
-{
-    json_t *all = json_pack("{s:O}", "items", items);
-    client_print_json(c, all);
-    json_decref(all);
-}
-
 static int list_types(struct client *c)
 {
     struct listing l = {.items = json_array()};
-    struct buf b;
-    buf_init(&b, 16 * 1024 * 1024);
     table_init(&l.table, type_columns, sizeof type_columns / sizeof type_columns[0]);
     int status = client_list(c, "/v1/types", visit_type, &l);
-    if (!status && c->settings.json) {
-        print_items(c, l.items);
-    } else if (!status) {
-        table_render(&l.table, term_width(&c->term), c->term.color, &b);
-        term_print(&b);
-    }
+    if (!status)
+        status = client_show_list(c, l.items, &l.table,
+                                  "no types; the broker's log says what is wrong with its packages");
     table_fini(&l.table);
     json_decref(l.items);
-    buf_fini(&b);
     return status;
 }
 
