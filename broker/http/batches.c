@@ -105,7 +105,7 @@ static void refuse_order(struct http_request *r, pb_err err, const char *conflic
 static void order(struct http_request *r, enum batch_order what, const char *conflict)
 {
     struct pb_id id;
-    if (!http_arg_id(r, ID_BATCH, &id))
+    if (!http_arg_id(r, ID_BATCH, &id) || !http_can_write(r))
         return;
     pb_err err = is_live(r, &id) ? batches_order(r->broker, &id, what, ordered, r) : PB_E_NOT_FOUND;
     if (err)
@@ -139,7 +139,7 @@ void batches_patch(struct http_request *r)
     int64_t per_second = -1;
     struct pb_id id;
     json_t *body = NULL;
-    if (!http_arg_id(r, ID_BATCH, &id) || form_read(r, &body) != PB_OK)
+    if (!http_arg_id(r, ID_BATCH, &id) || !http_can_write(r) || form_read(r, &body) != PB_OK)
         return;
     if (!json_is_object(body))
         form_fault(&report, "", "the body must be an object with ratePerSecond");
@@ -199,7 +199,7 @@ void batches_create(struct http_request *r)
     struct batch_filter filter = {0};
     int64_t per_second = 0;
     json_t *body = NULL;
-    if (form_read(r, &body) != PB_OK)
+    if (!http_can_write(r) || form_read(r, &body) != PB_OK)
         return;
     if (json_is_object(body))
         read_body(r, body, &filter, &per_second, &report);

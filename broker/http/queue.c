@@ -296,7 +296,7 @@ static void pause_or_resume(struct http_request *r, bool paused)
     struct fields_report report = {0};
     struct named_gate g = {0};
     json_t *body = NULL;
-    if (form_read(r, &body) != PB_OK)
+    if (!http_can_write(r) || form_read(r, &body) != PB_OK)
         return;
     read_gate(body, &g, &report);
     json_decref(body);

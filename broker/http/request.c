@@ -1,6 +1,7 @@
 #include "broker/http/request.h"
 
 #include "broker/broker.h"
+#include "broker/journal.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -142,6 +143,14 @@ const char *http_tenant_new(const struct http_request *r)
 pb_err http_read(struct http_request *r, reader_read *read, reader_done *done, void *arg)
 {
     return r->broker->stopped ? PB_E_CLOSED : reader_submit(r->broker->reader, read, done, arg);
+}
+
+bool http_can_write(struct http_request *r)
+{
+    if (!journal_is_failing(r->broker->journal))
+        return true;
+    http_refuse_error(r, PB_E_STORE, NULL);
+    return false;
 }
 
 bool http_arg_id(struct http_request *r, const char *prefix, struct pb_id *out)

@@ -83,6 +83,9 @@ const char *http_tenant_filter(const struct http_request *r);
 const char *http_tenant_new(const struct http_request *r);
 /* A read of the store, as reader_submit(); PB_E_CLOSED once the reader is about to end. */
 pb_err http_read(struct http_request *r, reader_read *read, reader_done *done, void *arg) PB_CHECKED;
+/* For orders that are answered when they are durable. false: the store refuses to commit, so that might take
+ * hours, and the request was refused. */
+bool http_can_write(struct http_request *r);
 /* The id in the path; false: it is none, and the request was refused as not found. */
 bool http_arg_id(struct http_request *r, const char *prefix, struct pb_id *out);
 

@@ -111,7 +111,7 @@ void schedules_set(struct http_request *r)
     struct fields_report report = {0};
     struct schedule_spec spec = {0};
     json_t *body = NULL;
-    if (!tenant || form_read(r, &body) != PB_OK)
+    if (!tenant || !http_can_write(r) || form_read(r, &body) != PB_OK)
         return;
     if (json_is_object(body)) {
         read_name(r, body, &report);
@@ -144,7 +144,9 @@ static void dropped(void *arg, pb_err err)
 void schedules_delete(struct http_request *r)
 {
     const char *tenant = tenant_of(r);
-    pb_err err = tenant ? schedules_drop(r->broker, tenant, r->args[0], dropped, r) : PB_OK;
+    if (!tenant || !http_can_write(r))
+        return;
+    pb_err err = schedules_drop(r->broker, tenant, r->args[0], dropped, r);
     if (err == PB_E_NOT_FOUND)
         refuse_unknown(r);
     else if (err)

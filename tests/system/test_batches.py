@@ -299,10 +299,24 @@ def test_a_failing_store_delays_it_and_no_more(make_cluster, mixed):
     quiet(cluster)
     stuck = show(api, batch)["done"]
     assert 200 <= stuck < 1000
+    orders_are_refused_at_once(api, batch)
     (cluster.folder / "new").write_text("none")
     (cluster.folder / "new").rename(faults)
     adds_up(ended(api, batch), STRIPE + SLACK + 80)
     assert sum(i["revision"] for i in api.all()) >= 2 * (STRIPE + SLACK + 80)
+
+
+def orders_are_refused_at_once(api, batch):
+    daily = {"kind": "revalidate", "cron": "@daily"}
+    for method, path, body in [("POST", f"/v1/batches/{batch}:pause", None), ("POST", "/v1/batches", {"kind": "revalidate"}),
+                               ("PATCH", f"/v1/batches/{batch}", {"ratePerSecond": 1}),
+                               ("PUT", "/v1/schedules/daily", daily), ("DELETE", "/v1/schedules/daily", None),
+                               ("POST", "/v1/queue:pause", {"kind": "ping"}), ("POST", "/v1/queue:resume", {"kind": "ping"})]:
+        began = time.monotonic()
+        answer = api.call(method, path, body)
+        assert answer.status == 503 and answer.json["code"] == "store_unavailable", answer
+        assert time.monotonic() - began < 5
+    assert api.get("/v1/queue").json["pauses"] == []
 
 
 def test_an_integration_that_kills_workers_stops_nothing(make_cluster, deadly):
