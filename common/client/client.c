@@ -323,3 +323,11 @@ long long json_int_at(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));
 }
+
+bool json_set_texts(json_t *object, const struct json_text *texts, size_t count)
+{
+    bool ok = true;
+    for (size_t i = 0; i < count && ok; i++)
+        ok = !texts[i].value || json_object_set_new(object, texts[i].name, json_string(texts[i].value)) == 0;
+    return ok;
+}

@@ -65,6 +65,12 @@ const char *json_text_at(const json_t *object, const char *key);
 const char *json_text_in(const json_t *object, const char *outer, const char *key);
 long long json_int_at(const json_t *object, const char *key); /* 0: none */
 
+struct json_text {
+    const char *name, *value;
+};
+/* Sets the members whose value is not NULL. false: one is not UTF-8, or no memory. */
+bool json_set_texts(json_t *object, const struct json_text *texts, size_t count);
+
 /* "ok  TEXT" on standard output, unless --json is wanted. */
 void client_print_ok(const struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

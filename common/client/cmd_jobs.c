@@ -217,15 +217,12 @@ static int retry_one(struct client *c)
 
 static char *replay_body(const struct settings *s)
 {
-    const struct {
-        const char *name, *value;
-    } filters[] = {{"kind", s->kind}, {"type", s->type}, {"integration", s->integration}, {"code", s->code}};
+    const struct json_text filters[] = {
+        {"kind", s->kind}, {"type", s->type}, {"integration", s->integration}, {"code", s->code}};
     json_t *filter = json_object(),
            *body = json_pack("{s:o, s:I}", "filter", filter, "perSecond", (json_int_t)s->rate);
-    for (size_t i = 0; i < COUNT(filters); i++)
-        if (filters[i].value)
-            json_object_set_new(filter, filters[i].name, json_string(filters[i].value));
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    bool ok = body && json_set_texts(filter, filters, COUNT(filters));
+    char *text = ok ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     return text;
 }

@@ -35,19 +35,15 @@ static char *make_body(const struct settings *s)
     char since[128] = "";
     if (s->not_since)
         read_since(s->not_since, since, sizeof since);
-    const struct {
-        const char *name, *value;
-    } filters[] = {{"tenant", s->tenant},
-                   {"type", s->type},
-                   {"status", s->status},
-                   {"health", s->health},
-                   {"notValidatedSince", s->not_since ? since : NULL}};
+    const struct json_text filters[] = {{"tenant", s->tenant},
+                                        {"type", s->type},
+                                        {"status", s->status},
+                                        {"health", s->health},
+                                        {"notValidatedSince", s->not_since ? since : NULL}};
     json_t *filter = json_object(), *body = json_pack("{s:s, s:o, s:I}", "kind", "revalidate", "filter",
                                                       filter, "ratePerSecond", (json_int_t)s->rate);
-    for (size_t i = 0; i < COUNT(filters); i++)
-        if (filters[i].value)
-            json_object_set_new(filter, filters[i].name, json_string(filters[i].value));
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    bool ok = body && json_set_texts(filter, filters, COUNT(filters));
+    char *text = ok ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     return text;
 }

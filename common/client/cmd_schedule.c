@@ -159,21 +159,15 @@ static int run_show(struct client *c)
 
 static char *make_body(const struct settings *s)
 {
-    const struct {
-        const char *name, *value;
-    } texts[] = {{"timeZone", s->time_zone}, {"missed", s->missed}},
-      filters[] = {{"type", s->type}, {"status", s->status}, {"health", s->health}};
+    const struct json_text texts[] = {{"timeZone", s->time_zone}, {"missed", s->missed}},
+                           filters[] = {{"type", s->type}, {"status", s->status}, {"health", s->health}};
     json_t *filter = json_object(),
            *body = json_pack("{s:s, s:s, s:o, s:I, s:I, s:b}", "kind", "revalidate", "cron", s->cron,
                              "filter", filter, "ratePerSecond", (json_int_t)s->rate, "jitterSeconds",
                              (json_int_t)s->jitter_s, "enabled", (int)!s->disabled);
-    for (size_t i = 0; i < COUNT(texts); i++)
-        if (texts[i].value)
-            json_object_set_new(body, texts[i].name, json_string(texts[i].value));
-    for (size_t i = 0; i < COUNT(filters); i++)
-        if (filters[i].value)
-            json_object_set_new(filter, filters[i].name, json_string(filters[i].value));
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    bool ok =
+        body && json_set_texts(body, texts, COUNT(texts)) && json_set_texts(filter, filters, COUNT(filters));
+    char *text = ok ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     return text;
 }

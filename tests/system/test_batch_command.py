@@ -51,6 +51,13 @@ def test_revalidate_narrows_down(patchbay):
     assert code == NO and "/filter/type" in err
 
 
+def test_a_filter_that_is_not_utf8_selects_nothing_rather_than_all(patchbay):
+    for command in (["revalidate"], ["jobs", "retry", "--all"], ["schedule", "set", "nightly", "--cron", "@daily"]):
+        code, _, err = patchbay(*command, "--type", b"\xff")
+        assert code == USAGE and "UTF-8" in err, command
+    assert json.loads(patchbay("batch", "list", "--json")[1])["items"] == []
+
+
 def test_a_batch_is_shown_paused_resumed_and_cancelled(patchbay):
     id = started(patchbay, "--rate", "20")
     code, out, _ = patchbay("batch")
