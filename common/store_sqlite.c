@@ -120,6 +120,13 @@ static pb_err commit_ops(struct store *base, struct store_op *const *ops, size_t
 
 /* -- reads -- */
 
+/* Ends a list, and gives its statement back: err is its visitor's last word, rc the last step's. */
+static pb_err end_rows(struct sqlite *s, sqlite3_stmt *st, pb_err err, int rc, struct pb_why *why)
+{
+    rows_give(st);
+    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+}
+
 /* Ends a read of one row: PB_OK with a row, PB_E_NOT_FOUND without. */
 static pb_err one_row(struct sqlite *s, int rc, struct pb_why *why)
 {
@@ -198,8 +205,7 @@ static pb_err each_integration(struct sqlite *s, sqlite3_stmt *st,
         err = each(arg, &in);
         integration_fini(&in);
     }
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 static pb_err list_integrations(struct store *base, const struct store_filter *f, const struct pb_id *after,
@@ -249,8 +255,7 @@ static pb_err count_integrations(struct store *base, const struct store_filter *
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
         err = each(arg, (const char *)sqlite3_column_text(st, 0), (uint64_t)sqlite3_column_int64(st, 1));
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 static pb_err get_batch(struct store *base, const struct pb_id *id, struct store_batch *out,
@@ -291,8 +296,7 @@ static pb_err list_batches(struct store *base, const char *tenant, enum batch_st
         err = each(arg, &batch);
         store_batch_fini(&batch);
     }
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 static pb_err get_schedule(struct store *base, const char *tenant, const char *name,
@@ -328,8 +332,7 @@ static pb_err list_schedules(struct store *base, const char *tenant,
         err = each(arg, &schedule);
         store_schedule_fini(&schedule);
     }
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 static pb_err list_jobs(struct store *base, const struct store_job_filter *filter, const struct pb_id *after,
@@ -348,8 +351,7 @@ static pb_err list_jobs(struct store *base, const struct store_job_filter *filte
         err = each(arg, &job);
         job_fini(&job);
     }
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 static pb_err list_tokens(struct store *base, pb_err (*each)(void *arg, const struct store_token *token),
@@ -366,8 +368,7 @@ static pb_err list_tokens(struct store *base, pb_err (*each)(void *arg, const st
         rows_read_token(st, &t);
         err = each(arg, &t);
     }
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 static pb_err list_meta(struct store *base, pb_err (*each)(void *arg, const char *key, const char *value),
@@ -381,8 +382,7 @@ static pb_err list_meta(struct store *base, pb_err (*each)(void *arg, const char
     int rc = SQLITE_DONE;
     while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
         err = each(arg, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1));
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 static pb_err list_deleted(struct store *base,
@@ -400,8 +400,7 @@ static pb_err list_deleted(struct store *base,
         rows_column_id(st, 0, &id);
         err = each(arg, &id, (uint64_t)sqlite3_column_int64(st, 1));
     }
-    rows_give(st);
-    return err ? err : rc == SQLITE_DONE ? PB_OK : db_fail(s, why);
+    return end_rows(s, st, err, rc, why);
 }
 
 /* -- opening -- */

@@ -5,16 +5,14 @@
 #include "common/client/credentials.h"
 #include "common/clock.h"
 #include "common/limits.h"
-#include "common/secret.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define AT(field)     offsetof(struct settings, field)
-#define WAIT_MAX_S    3600
-#define REQUEST_BYTES (CREDENTIALS_JSON_BYTES + 8 * LIMIT_NAME_CHARS)
+#define AT(field)  offsetof(struct settings, field)
+#define WAIT_MAX_S 3600
 
 /* -- what came of it -- */
 
@@ -106,37 +104,12 @@ static int post(struct client *c, const struct buf *body)
     return status;
 }
 
-static void make_body(const struct settings *s, const struct buf *credentials, struct buf *out)
-{
-    buf_text(out, "{\"type\":\"");
-    buf_json_escape(out, s->operands[0], strlen(s->operands[0]));
-    buf_text(out, "\",\"name\":\"");
-    buf_json_escape(out, s->name, strlen(s->name));
-    buf_text(out, "\",\"credentials\":");
-    buf_append(out, credentials->data, credentials->len);
-    buf_text(out, "}");
-}
-
 static int run(struct client *c)
 {
-    struct buf credentials, body;
     if (!c->settings.name)
         return client_say(c, CLIENT_USAGE, "what is it to be called? patchbay setup %s --name NAME",
                           c->settings.operands[0]);
-    secret_harden_process();
-    buf_init(&credentials, CREDENTIALS_JSON_BYTES);
-    buf_init(&body, REQUEST_BYTES);
-    credentials.secret = body.secret = true;
-    int status = client_open(c);
-    if (!status)
-        status = credentials_read(c, c->settings.operands[0], &credentials);
-    if (!status) {
-        make_body(&c->settings, &credentials, &body);
-        status = body.failed ? client_say(c, CLIENT_USAGE, "the request would be too long") : post(c, &body);
-    }
-    buf_fini(&body);
-    buf_fini(&credentials);
-    return status;
+    return credentials_send(c, post);
 }
 
 static const struct option options[] = {

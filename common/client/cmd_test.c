@@ -2,14 +2,14 @@
 #include "common/client/answer.h"
 #include "common/client/client.h"
 #include "common/client/credentials.h"
+#include "common/limits.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#define AT(field)     offsetof(struct settings, field)
-#define COUNT(t)      (sizeof(t) / sizeof((t)[0]))
-#define REQUEST_BYTES (CREDENTIALS_JSON_BYTES + 1024)
+#define AT(field) offsetof(struct settings, field)
+#define COUNT(t)  (sizeof(t) / sizeof((t)[0]))
 
 static int print_result(struct client *c, const json_t *result)
 {
@@ -41,32 +41,9 @@ static int post(struct client *c, const struct buf *body)
     return status;
 }
 
-static void make_body(const char *type, const struct buf *credentials, struct buf *out)
-{
-    buf_text(out, "{\"type\":\"");
-    buf_json_escape(out, type, strlen(type));
-    buf_text(out, "\",\"credentials\":");
-    buf_append(out, credentials->data, credentials->len);
-    buf_text(out, "}");
-}
-
 static int run(struct client *c)
 {
-    struct buf credentials, body;
-    secret_harden_process();
-    buf_init(&credentials, CREDENTIALS_JSON_BYTES);
-    buf_init(&body, REQUEST_BYTES);
-    credentials.secret = body.secret = true;
-    int status = client_open(c);
-    if (!status)
-        status = credentials_read(c, c->settings.operands[0], &credentials);
-    if (!status) {
-        make_body(c->settings.operands[0], &credentials, &body);
-        status = body.failed ? client_say(c, CLIENT_USAGE, "the request would be too long") : post(c, &body);
-    }
-    buf_fini(&body);
-    buf_fini(&credentials);
-    return status;
+    return credentials_send(c, post);
 }
 
 static const struct option options[] = {

@@ -1,5 +1,6 @@
 #include "common/client/credentials.h"
 
+#include "common/limits.h"
 #include "common/secret.h"
 
 #include <errno.h>
@@ -7,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CREDENTIALS_JSON_BYTES (8 * LIMIT_CREDENTIALS_BYTES) /* JSON escapes lengthen them */
+#define REQUEST_BYTES          (CREDENTIALS_JSON_BYTES + 8 * LIMIT_NAME_CHARS + 1024)
 
 #define REPEAT_MAX 3 /* times a required field is asked for */
 
@@ -227,7 +231,47 @@ static int ask_credentials(struct client *c, const char *type, struct buf *out)
     return status;
 }
 
-int credentials_read(struct client *c, const char *type, struct buf *out)
+static int read_or_ask(struct client *c, struct buf *out)
 {
-    return c->settings.credentials ? read_credentials(c, out) : ask_credentials(c, type, out);
+    return c->settings.credentials ? read_credentials(c, out)
+                                   : ask_credentials(c, c->settings.operands[0], out);
+}
+
+/* -- the request -- */
+
+static void put_text(struct buf *b, const char *name, const char *text)
+{
+    buf_printf(b, "\"%s\":\"", name);
+    buf_json_escape(b, text, strlen(text));
+    buf_text(b, "\",");
+}
+
+static void make_body(const struct settings *s, const struct buf *credentials, struct buf *out)
+{
+    buf_text(out, "{");
+    put_text(out, "type", s->operands[0]);
+    if (s->name)
+        put_text(out, "name", s->name);
+    buf_text(out, "\"credentials\":");
+    buf_append(out, credentials->data, credentials->len);
+    buf_text(out, "}");
+}
+
+int credentials_send(struct client *c, int (*post)(struct client *c, const struct buf *body))
+{
+    struct buf credentials, body;
+    secret_harden_process();
+    buf_init(&credentials, CREDENTIALS_JSON_BYTES);
+    buf_init(&body, REQUEST_BYTES);
+    credentials.secret = body.secret = true;
+    int status = client_open(c);
+    if (!status)
+        status = read_or_ask(c, &credentials);
+    if (!status) {
+        make_body(&c->settings, &credentials, &body);
+        status = body.failed ? client_say(c, CLIENT_USAGE, "the request would be too long") : post(c, &body);
+    }
+    buf_fini(&body);
+    buf_fini(&credentials);
+    return status;
 }

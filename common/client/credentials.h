@@ -6,11 +6,9 @@
 
 #include "common/buf.h"
 #include "common/client/client.h"
-#include "common/limits.h"
 
-#define CREDENTIALS_JSON_BYTES (8 * LIMIT_CREDENTIALS_BYTES) /* JSON escapes lengthen them */
-
-/* Appends the object to out, which is secret. Gives an exit status; what is wrong has been said. */
-int credentials_read(struct client *c, const char *type, struct buf *out);
+/* Posts {"type": operand, "name": --name if there is one, "credentials": ..}; post gets the body, which is
+ * secret and gone afterwards. Gives an exit status; what is wrong has been said. */
+int credentials_send(struct client *c, int (*post)(struct client *c, const struct buf *body));
 
 #endif
