@@ -182,7 +182,7 @@ fuzz: ## try every parser with generated input for FUZZ_SECONDS each (needs clan
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build-fuzz $(FUZZ)
 
 .PHONY: demo
-demo: deps ## three integrations set up, tested and tested again (ONCE=1 ends by itself; STORE=URL)
+demo: deps ## three integrations and 10,000 more set up, and all tested again (ONCE=1 ends by itself; STORE=URL)
 	@$(MAKE) --no-print-directory all $(BUILD)/patchbay-sandbox
 	@BUILD=$(BUILD) ONCE=$(ONCE) STORE='$(STORE)' scripts/demo
 
