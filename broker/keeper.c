@@ -109,8 +109,10 @@ static bool is_wanted(struct keeper *k, const struct retest *r)
 
 static bool has_room(struct keeper *k, const struct retest *r)
 {
+    if (under_way(k) >= k->most)
+        return false; /* before a share is made, which only its last test's end would free */
     const struct share *s = share_of(k, r->type);
-    return s && under_way(k) < k->most && s->count <= k->most / TYPE_SHARE;
+    return s && s->count <= k->most / TYPE_SHARE;
 }
 
 /* Takes the document. */

@@ -58,7 +58,6 @@ void board_send(struct board *b, uint64_t now_ms, uint32_t i, struct seat *seat,
     s->fence = next_fence(b, out);
     s->flags &= (uint8_t)~SLOT_CHARGED;
     board_sit(b, i, seat, ++seat->sent);
-    seats_update(&b->seats, seat);
     b->stats.dispatched++;
     struct board_effect *e = board_effect(out, BOARD_DISPATCH);
     e->session = seat->session;
