@@ -19,7 +19,7 @@ struct minute {
 struct watched {
     char type[LIMIT_TYPE_CHARS + 1];
     struct minute minutes[MINUTES];
-    bool on;
+    bool on; /* when it was noted last */
     UT_hash_handle hh;
 };
 
@@ -91,18 +91,19 @@ bool outages_note(struct outages *all, const char *type, enum result_code code, 
         *m = (struct minute){.number = number};
     m->all++;
     m->by[code]++;
+    struct outage o = worst(w, now_ms);
     bool was = w->on;
-    return outages_is_on(all, type, now_ms) != was;
+    w->on = is_outage(&o);
+    return w->on != was;
 }
 
-bool outages_is_on(struct outages *all, const char *type, uint64_t now_ms)
+bool outages_is_on(const struct outages *all, const char *type, uint64_t now_ms)
 {
-    struct watched *w = find(all, type);
+    const struct watched *w = find(all, type);
     if (!w)
         return false;
     struct outage o = worst(w, now_ms);
-    w->on = is_outage(&o);
-    return w->on;
+    return is_outage(&o);
 }
 
 void outages_each(struct outages *all, uint64_t now_ms, void (*each)(void *arg, const struct outage *o),

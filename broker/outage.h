@@ -19,7 +19,7 @@ void outages_close(struct outages *all);
 /* What a validation of this type came to. True: that has begun or ended an outage, and outages_is_on() says
  * which. Past LIMIT_PACKAGES types, and without memory, it is not counted. */
 bool outages_note(struct outages *all, const char *type, enum result_code code, uint64_t now_ms);
-bool outages_is_on(struct outages *all, const char *type, uint64_t now_ms);
+bool outages_is_on(const struct outages *all, const char *type, uint64_t now_ms);
 
 struct outage {
     const char *type; /* lent for the call */

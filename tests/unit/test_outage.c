@@ -76,6 +76,15 @@ static void outage_is_over_five_minutes_after_the_last(void **state)
     assert_false(outages_is_on(all, "stripe", 12 * MINUTE_MS));
 }
 
+static void outage_that_has_run_out_ends_with_the_next_test_whoever_asked_before(void **state)
+{
+    struct outages *all = *state;
+    note(all, "stripe", RESULT_TIMEOUT, 10, 7 * MINUTE_MS);
+    assert_false(outages_is_on(all, "stripe", 12 * MINUTE_MS));
+    assert_true(outages_note(all, "stripe", RESULT_OK, 12 * MINUTE_MS));
+    assert_false(outages_is_on(all, "stripe", 12 * MINUTE_MS));
+}
+
 static void outage_ends_when_most_are_well_again(void **state)
 {
     struct outages *all = *state;
@@ -107,10 +116,15 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(outage_begins_with_the_fifth_that_fails_alike), T(outage_needs_more_than_thirty_percent),
-        T(outage_counts_only_what_fails_alike),           T(outage_is_none_when_a_type_cannot_be_tested),
-        T(outage_is_one_types_alone),                     T(outage_is_over_five_minutes_after_the_last),
-        T(outage_ends_when_most_are_well_again),          T(outage_is_told_with_its_numbers),
+        T(outage_begins_with_the_fifth_that_fails_alike),
+        T(outage_needs_more_than_thirty_percent),
+        T(outage_counts_only_what_fails_alike),
+        T(outage_is_none_when_a_type_cannot_be_tested),
+        T(outage_is_one_types_alone),
+        T(outage_is_over_five_minutes_after_the_last),
+        T(outage_that_has_run_out_ends_with_the_next_test_whoever_asked_before),
+        T(outage_ends_when_most_are_well_again),
+        T(outage_is_told_with_its_numbers),
     };
     return cmocka_run_group_tests_name("outage", tests, NULL, NULL);
 }
