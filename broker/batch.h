@@ -81,6 +81,11 @@ struct batch {
     struct batch *next;
 };
 
+static inline bool batch_runs(const struct batch *b)
+{
+    return b->state == BATCH_RUNNING && !b->cancelling;
+}
+
 struct batches {
     struct broker *broker;
     struct batch *list;

@@ -1,6 +1,6 @@
 #include "broker/batch.h"
 #include "broker/broker.h"
-#include "common/clock.h"
+#include "common/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +14,6 @@ const char *batch_count_name(int count)
 }
 
 /* -- to JSON -- */
-
-static json_t *time_json(int64_t wall_ms)
-{
-    char text[CLOCK_TEXT_BYTES];
-    if (!wall_ms)
-        return json_null();
-    clock_text(wall_ms, text);
-    return json_string(text);
-}
 
 static void set_text(json_t *object, const char *name, const char *text)
 {
@@ -38,7 +29,7 @@ json_t *batches_filter_json(const struct batch_filter *f)
     set_text(o, "status", integration_status_name(f->status));
     set_text(o, "health", integration_health_name(f->health));
     if (f->not_since_ms)
-        json_object_set_new(o, "notValidatedSince", time_json(f->not_since_ms));
+        json_object_set_new(o, "notValidatedSince", json_time(f->not_since_ms));
     return o;
 }
 
@@ -106,12 +97,10 @@ char *batch_body(const struct batch *b)
 static json_t *with_state(json_t *body, const struct pb_id *id, enum batch_state state, int64_t created_at_ms,
                           int64_t finished_at_ms)
 {
-    char text[ID_TEXT_BYTES];
-    id_text(id, ID_BATCH, text);
-    json_object_set_new(body, "id", json_string(text));
+    json_object_set_new(body, "id", json_id(id, ID_BATCH));
     json_object_set_new(body, "state", json_string(batch_state_name(state)));
-    json_object_set_new(body, "createdAt", time_json(created_at_ms));
-    json_object_set_new(body, "finishedAt", time_json(finished_at_ms));
+    json_object_set_new(body, "createdAt", json_time(created_at_ms));
+    json_object_set_new(body, "finishedAt", json_time(finished_at_ms));
     return body;
 }
 
@@ -120,7 +109,7 @@ json_t *batch_shown(const struct batch *b)
     uint64_t took_ms = b->all->broker->now_ms - b->began_ms, done = b->counts.done - b->began_done;
     uint64_t total = total_of(b), left = total > b->counts.done ? total - b->counts.done : 0;
     double speed = took_ms ? (double)done * 1000 / (double)took_ms : 0;
-    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
+    bool runs = batch_runs(b);
     json_t *body = with_state(body_json(b), &b->id, b->state, b->created_at_ms, b->finished_at_ms);
     json_object_set_new(body, "perSecond", runs ? json_real(speed) : json_null());
     json_object_set_new(body, "remainingSeconds",

@@ -94,16 +94,6 @@ static void count_done(void *arg, pb_err err, const struct pb_why *why)
     free(s);
 }
 
-/* Ids sort by the time they were made, so this one's followers are all younger than the batch. */
-static struct pb_id last_of(int64_t wall_ms)
-{
-    struct pb_id id;
-    memset(&id, 0xff, sizeof id);
-    for (int i = 0; i < 6; i++)
-        id.bytes[i] = (uint8_t)((uint64_t)wall_ms >> (8 * (5 - i)));
-    return id;
-}
-
 pb_err batches_start(struct broker *broker, const struct pb_id *id, const struct batch_filter *filter,
                      uint32_t per_second, batches_done *done, void *arg)
 {
@@ -125,7 +115,7 @@ pb_err batches_start(struct broker *broker, const struct pb_id *id, const struct
         b->id = *id;
     else
         id_new(&b->id, b->created_at_ms);
-    b->up_to = last_of(b->created_at_ms);
+    b->up_to = id_last_of(b->created_at_ms);
     *s = (struct starting){broker, b, done, arg, {0}};
     s->filter = (struct store_filter){.tenant = b->filter.tenant,
                                       .type = b->filter.type,

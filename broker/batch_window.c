@@ -104,7 +104,7 @@ static void page_done(void *arg, pb_err err, const struct pb_why *why)
     if (w && err && err != PB_E_CLOSED)
         log_why(&broker_of(w)->log, LOG_WARN,
                 "a batch's integrations could not be read; they are asked for again", err, why);
-    if (w && !err && w->batch->state == BATCH_RUNNING && !w->batch->cancelling) {
+    if (w && !err && batch_runs(w->batch)) {
         for (; taken < p->count; taken++)
             add(w, &p->items[taken]);
         w->next = p->after;
@@ -168,7 +168,7 @@ static void send(struct window *w, struct entry *e)
 
 void window_feed(struct window *w)
 {
-    bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
+    bool runs = batch_runs(w->batch);
     size_t allowed = runs && w->idle ? batch_allowance(w->batch, w->idle) : 0;
     for (size_t i = 0; i < w->count && allowed; i++)
         if (at(w, i)->state == ENTRY_IDLE && at(w, i)->not_before_ms <= broker_of(w)->now_ms) {
@@ -230,7 +230,7 @@ static void drop_rest(struct window *w)
 /* After something has come back. */
 static void settle(struct window *w)
 {
-    bool runs = w->batch->state == BATCH_RUNNING && !w->batch->cancelling;
+    bool runs = batch_runs(w->batch);
     advance(w);
     if (!runs && w->out == 0)
         drop_rest(w);

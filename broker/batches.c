@@ -99,9 +99,9 @@ void batch_changed(struct batch *b)
     b->dirty = true;
 }
 
-static bool has_ended(const struct batch *b)
+static bool has_ended(enum batch_state state)
 {
-    return b->state == BATCH_DONE || b->state == BATCH_CANCELLED;
+    return state == BATCH_DONE || state == BATCH_CANCELLED;
 }
 
 struct saving {
@@ -113,7 +113,7 @@ static void on_saved(void *arg, struct store_op *op, pb_err err)
 {
     struct saving *s = arg;
     struct batch *b = s->batch;
-    bool ended = op->batch.state == BATCH_DONE || op->batch.state == BATCH_CANCELLED;
+    bool ended = has_ended(op->batch.state);
     b->saving = false;
     answer_orders(b, s->orders, err);
     journal_op_free(op);
@@ -161,7 +161,7 @@ static bool is_over(const struct batch *b)
 
 static void end_if_over(struct batch *b)
 {
-    if (has_ended(b) || !is_over(b))
+    if (has_ended(b->state) || !is_over(b))
         return;
     b->state = b->cancelling ? BATCH_CANCELLED : BATCH_DONE;
     for (size_t i = 0; i < b->window_count && !b->cancelling; i++)
@@ -174,10 +174,10 @@ static void end_if_over(struct batch *b)
 static uint64_t tick(struct batch *b)
 {
     uint64_t now_ms = b->all->broker->now_ms;
-    for (size_t i = 0; i < b->window_count && !has_ended(b); i++)
+    for (size_t i = 0; i < b->window_count && !has_ended(b->state); i++)
         window_feed(&b->windows[i]);
     end_if_over(b);
-    bool runs = b->state == BATCH_RUNNING && !b->cancelling;
+    bool runs = batch_runs(b);
     bool due = b->orders || !runs || now_ms >= b->saved_ms + CHECKPOINT_MS;
     if (b->dirty && due && !b->saving)
         save(b);
@@ -296,7 +296,7 @@ pb_err batches_order(struct broker *broker, const struct pb_id *id, enum batch_o
     static const enum batch_state from[] = {[BATCH_PAUSE] = BATCH_RUNNING, [BATCH_RESUME] = BATCH_PAUSED};
     static const enum batch_state to[] = {[BATCH_PAUSE] = BATCH_PAUSED, [BATCH_RESUME] = BATCH_RUNNING};
     struct batch *b = find(broker->batches, id);
-    if (!b || has_ended(b))
+    if (!b || has_ended(b->state))
         return PB_E_NOT_FOUND;
     if (b->cancelling || (order != BATCH_CANCEL && b->state != from[order]))
         return PB_E_CONFLICT;
@@ -318,7 +318,7 @@ pb_err batches_set_rate(struct broker *broker, const struct pb_id *id, uint32_t 
                         batches_done *done, void *arg)
 {
     struct batch *b = find(broker->batches, id);
-    if (!b || has_ended(b))
+    if (!b || has_ended(b->state))
         return PB_E_NOT_FOUND;
     pb_err err = note_order(b, done, arg);
     if (!err) {
@@ -370,13 +370,13 @@ static pb_err load(void *arg, const struct store_batch *stored)
     return PB_OK;
 }
 
-static pb_err load_all(struct broker *b, struct store *store, struct pb_why *why)
+static pb_err load_all(struct batches *all, struct store *store, struct pb_why *why)
 {
     static const enum batch_state live[] = {BATCH_RUNNING, BATCH_PAUSED};
     pb_err err = PB_OK;
     for (size_t i = 0; i < sizeof live / sizeof live[0] && !err; i++) {
         struct pb_id from_newest = {{0}};
-        err = store_list_batches(store, NULL, live[i], &from_newest, LIMIT_BATCHES, load, b->batches, why);
+        err = store_list_batches(store, NULL, live[i], &from_newest, LIMIT_BATCHES, load, all, why);
     }
     return err;
 }
@@ -387,10 +387,8 @@ pb_err batches_open(struct broker *b, struct store *store, struct batches **out,
     if (!all)
         return PB_E_MEMORY;
     all->broker = b;
-    b->batches = all; /* loading looks there */
-    pb_err err = load_all(b, store, why);
+    pb_err err = load_all(all, store, why);
     if (err) {
-        b->batches = NULL;
         batches_close(all);
         return err;
     }

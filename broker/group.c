@@ -48,8 +48,12 @@ static struct entry *queue_pop(struct queue *q)
 
 static void queue_move(struct queue *from, struct queue *to)
 {
-    for (struct entry *e; (e = queue_pop(from));)
-        queue_push(to, e);
+    if (!from->head)
+        return;
+    *to->tail = from->head;
+    to->tail = from->tail;
+    to->count += from->count;
+    queue_init(from);
 }
 
 static void queue_fini(struct queue *q)

@@ -288,7 +288,6 @@ void intake_accepted(struct broker *b, const struct pb_id *job)
 /* -- a job that was there before -- */
 
 struct lookup {
-    struct broker *broker;
     struct waiter *waiter;
     struct pb_id id;
     struct job job;
@@ -322,7 +321,7 @@ static void look_up(struct broker *b, struct waiter *w, const struct pb_id *job)
     struct lookup *l = calloc(1, sizeof *l);
     pb_err err = l ? PB_OK : PB_E_MEMORY;
     if (l) {
-        *l = (struct lookup){.broker = b, .waiter = w, .id = *job};
+        *l = (struct lookup){.waiter = w, .id = *job};
         err = reader_submit(b->reader, lookup_read, lookup_done, l);
     }
     if (err) {

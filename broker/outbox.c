@@ -36,8 +36,12 @@ struct outgoing *outgoing_pop(struct outgoing_queue *q)
 
 void outgoing_move(struct outgoing_queue *from, struct outgoing_queue *to)
 {
-    for (struct outgoing *one; (one = outgoing_pop(from));)
-        push(to, one);
+    if (!from->head)
+        return;
+    *to->tail = from->head;
+    to->tail = from->tail;
+    to->count += from->count;
+    outgoing_init(from);
 }
 
 void outgoing_free(struct outgoing *one)

@@ -2,7 +2,7 @@
 
 #include "broker/http/filter.h"
 #include "broker/http/form.h"
-#include "common/clock.h"
+#include "common/json.h"
 
 #include <string.h>
 
@@ -54,29 +54,6 @@ static void read_zone(const json_t *body, struct schedule_spec *out, struct fiel
     snprintf(out->zone_name, sizeof out->zone_name, "%s", name);
 }
 
-static void read_kind(const json_t *body, struct fields_report *report)
-{
-    static const char *const kinds[] = {"revalidate", NULL};
-    size_t kind;
-    if (!json_object_get(body, "kind"))
-        form_fault(report, "kind", "is required: revalidate");
-    else
-        form_choice(body, "kind", kinds, &kind, report);
-}
-
-static void read_filter(const json_t *body, const char *tenant, const struct manifests *types,
-                        struct schedule_spec *out, struct fields_report *report)
-{
-    struct fields_report of_filter = {0};
-    const json_t *given = json_object_get(body, "filter");
-    const char *own = strcmp(tenant, "*") == 0 ? NULL : tenant;
-    if (given && !json_is_object(given))
-        form_fault(report, "filter", "must be an object; {} selects all integrations");
-    else
-        filter_read(given, FILTER_RECURRING, own, types, &out->filter, &of_filter);
-    form_add(report, "filter", &of_filter);
-}
-
 void schedule_spec_read(const json_t *body, const char *tenant, const struct manifests *types,
                         struct schedule_spec *out, struct fields_report *report)
 {
@@ -92,8 +69,9 @@ void schedule_spec_read(const json_t *body, const char *tenant, const struct man
                      report);
     read_cron(body, out, report);
     read_zone(body, out, report);
-    read_kind(body, report);
-    read_filter(body, tenant, types, out, report);
+    filter_read_kind(body, report);
+    filter_read(body, FILTER_RECURRING, strcmp(tenant, "*") == 0 ? NULL : tenant, types, &out->filter,
+                report);
     form_integer(body, "ratePerSecond", 0, FILTER_PER_SECOND_MAX, &per_second, report);
     form_integer(body, "jitterSeconds", 0, LIMIT_JITTER_SECONDS, &jitter_s, report);
     form_choice(body, "missed", missed_names, &missed, report);
@@ -116,24 +94,6 @@ static json_t *spec_json(const struct schedule_spec *spec)
                      "enabled", (int)spec->enabled, "jitterSeconds", (json_int_t)spec->jitter_s);
 }
 
-static json_t *time_json(int64_t wall_ms)
-{
-    char text[CLOCK_TEXT_BYTES];
-    if (!wall_ms)
-        return json_null();
-    clock_text(wall_ms, text);
-    return json_string(text);
-}
-
-static json_t *batch_json(const struct schedule *s)
-{
-    char text[ID_TEXT_BYTES];
-    if (!s->started)
-        return json_null();
-    id_text(&s->batch, ID_BATCH, text);
-    return json_string(text);
-}
-
 json_t *schedule_shown(const struct schedule *s)
 {
     json_t *o = spec_json(&s->spec);
@@ -142,16 +102,16 @@ json_t *schedule_shown(const struct schedule *s)
     json_object_set_new(o, "name", json_string(s->name));
     json_object_set_new(o, "tenant", json_string(s->tenant));
     json_object_set_new(o, "lastRun",
-                        s->run_ms
-                            ? json_pack("{s:o, s:o}", "at", time_json(s->run_ms), "batch", batch_json(s))
-                            : json_null());
+                        s->run_ms ? json_pack("{s:o, s:o}", "at", json_time(s->run_ms), "batch",
+                                              s->started ? json_id(&s->batch, ID_BATCH) : json_null())
+                                  : json_null());
     json_object_set_new(o, "lastSkipped",
-                        s->skipped_ms ? json_pack("{s:o, s:s}", "at", time_json(s->skipped_ms), "reason",
+                        s->skipped_ms ? json_pack("{s:o, s:s}", "at", json_time(s->skipped_ms), "reason",
                                                   skip_name(s->skipped_why))
                                       : json_null());
-    json_object_set_new(o, "nextRun", time_json(schedule_next_ms(s)));
-    json_object_set_new(o, "createdAt", time_json(s->created_at_ms));
-    json_object_set_new(o, "updatedAt", time_json(s->updated_at_ms));
+    json_object_set_new(o, "nextRun", json_time(schedule_next_ms(s)));
+    json_object_set_new(o, "createdAt", json_time(s->created_at_ms));
+    json_object_set_new(o, "updatedAt", json_time(s->updated_at_ms));
     return o;
 }
 

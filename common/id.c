@@ -4,11 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The first 48 bits are the time (RFC 9562, section 5.7). */
+static void put_ms(struct pb_id *id, int64_t wall_ms)
+{
+    for (int i = 0; i < 6; i++)
+        id->bytes[i] = (uint8_t)((uint64_t)wall_ms >> (40 - 8 * i));
+}
+
 void id_new(struct pb_id *out, int64_t wall_ms)
 {
     randombytes_buf(out->bytes, sizeof out->bytes);
-    for (int i = 0; i < 6; i++)
-        out->bytes[i] = (uint8_t)((uint64_t)wall_ms >> (40 - 8 * i));
+    put_ms(out, wall_ms);
     out->bytes[6] = (uint8_t)(0x70 | (out->bytes[6] & 0x0f));
     out->bytes[8] = (uint8_t)(0x80 | (out->bytes[8] & 0x3f));
 }
@@ -22,6 +28,22 @@ void id_next(struct id_series *s, int64_t wall_ms, struct pb_id *out)
     id_new(out, s->ms);
     out->bytes[6] = (uint8_t)(0x70 | s->n >> 8);
     out->bytes[7] = (uint8_t)s->n++;
+}
+
+uint64_t id_ms(const struct pb_id *id)
+{
+    uint64_t ms = 0;
+    for (int i = 0; i < 6; i++)
+        ms = ms << 8 | id->bytes[i];
+    return ms;
+}
+
+struct pb_id id_last_of(int64_t wall_ms)
+{
+    struct pb_id id;
+    memset(&id, 0xff, sizeof id);
+    put_ms(&id, wall_ms);
+    return id;
 }
 
 void id_text(const struct pb_id *id, const char *prefix, char out[ID_TEXT_BYTES])

@@ -31,6 +31,8 @@ void id_next(struct id_series *s, int64_t wall_ms, struct pb_id *out);
 
 void id_text(const struct pb_id *id, const char *prefix, char out[ID_TEXT_BYTES]);
 pb_err id_parse(const char *text, const char *prefix, struct pb_id *out) PB_CHECKED;
+uint64_t id_ms(const struct pb_id *id);   /* when it was made, wall clock */
+struct pb_id id_last_of(int64_t wall_ms); /* none made then or before comes after it */
 bool id_equal(const struct pb_id *a, const struct pb_id *b);
 bool id_is_nil(const struct pb_id *id);
 

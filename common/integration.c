@@ -1,6 +1,6 @@
 #include "common/integration.h"
 
-#include "common/clock.h"
+#include "common/json.h"
 #include "common/message.h"
 
 #include <stddef.h>
@@ -228,15 +228,6 @@ pb_err integration_unpack(const uint8_t *bytes, size_t len, struct integration *
 static json_t *json_text(const char *text)
 {
     return text && text[0] ? json_string(text) : json_null();
-}
-
-static json_t *json_time(int64_t wall_ms)
-{
-    char text[CLOCK_TEXT_BYTES];
-    if (!wall_ms)
-        return json_null();
-    clock_text(wall_ms, text);
-    return json_string(text);
 }
 
 static json_t *json_part(const char *text, json_t *(*empty)(void))

@@ -344,14 +344,6 @@ uint64_t lines_due_ms(const struct lines *l)
     return gates_due_ms(&l->gates);
 }
 
-static uint64_t made_ms(const struct pb_id *id)
-{
-    uint64_t ms = 0;
-    for (int i = 0; i < 6; i++) /* RFC 9562, section 5.7: the first 48 bits are the time */
-        ms = ms << 8 | id->bytes[i];
-    return ms;
-}
-
 uint64_t lines_oldest_ms(const struct lines *l)
 {
     uint64_t oldest = UINT64_MAX;
@@ -359,7 +351,7 @@ uint64_t lines_oldest_ms(const struct lines *l)
         const struct line *line = &l->items[i];
         if (line->at == NONE)
             continue;
-        uint64_t ms = made_ms(&slot_at(l->slots, line->ready.head)->id);
+        uint64_t ms = id_ms(&slot_at(l->slots, line->ready.head)->id);
         oldest = ms < oldest ? ms : oldest;
     }
     return oldest;

@@ -162,22 +162,11 @@ void batches_patch(struct http_request *r)
 static void read_body(const struct http_request *r, const json_t *body, struct batch_filter *filter,
                       int64_t *per_second, struct fields_report *report)
 {
-    static const char *const known[] = {"kind", "filter", "ratePerSecond", NULL}, *const kinds[] = {
-                                                                                      "revalidate", NULL};
-    struct fields_report of_filter = {0};
-    const json_t *given = json_object_get(body, "filter");
-    size_t kind;
+    static const char *const known[] = {"kind", "filter", "ratePerSecond", NULL};
     form_check_known(body, known, "a batch has kind, filter and ratePerSecond", report);
-    if (!json_object_get(body, "kind"))
-        form_fault(report, "kind", "is required: revalidate");
-    else
-        form_choice(body, "kind", kinds, &kind, report);
+    filter_read_kind(body, report);
     read_rate(body, per_second, report);
-    if (given && !json_is_object(given))
-        form_fault(report, "filter", "must be an object; {} selects all integrations");
-    else
-        filter_read(given, FILTER_ONCE, http_tenant_filter(r), r->broker->types, filter, &of_filter);
-    form_add(report, "filter", &of_filter);
+    filter_read(body, FILTER_ONCE, http_tenant_filter(r), r->broker->types, filter, report);
 }
 
 static void started(void *arg, const struct pb_id *id, pb_err err)

@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(t)      (sizeof(t) / sizeof((t)[0]))
-#define MS_PER_SECOND 1000
-
 #define COMMON                                                                                               \
     "kind", "idempotencyKey", "priority", "delaySeconds", "notBefore", "deadlineSeconds", "deadline",        \
         "maxAttempts"

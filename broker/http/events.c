@@ -329,8 +329,7 @@ static void take(struct http_request *r, bool many)
         uint32_t wait_s = r->wait_seconds ? r->wait_seconds : WAIT_SECONDS;
         *c = (struct checking){.r = r, .id = id, .many = many};
         c->deadline_ms = clock_wall_ms() + wait_s * (int64_t)MS_PER_SECOND;
-        if (r->wait_seconds)
-            http_header(r, "Preference-Applied", "wait=%u", (unsigned)wait_s);
+        http_say_waits(r);
         err = http_read(r, look_read, looked, c);
     }
     if (err) {

@@ -33,8 +33,9 @@ static void read_tenant(const json_t *filter, const char *own, struct batch_filt
         snprintf(out->tenant, sizeof out->tenant, "%.*s", LIMIT_TENANT_CHARS, own ? own : tenant);
 }
 
-void filter_read(const json_t *filter, enum filter_use use, const char *own, const struct manifests *types,
-                 struct batch_filter *out, struct fields_report *report)
+static void read_members(const json_t *filter, enum filter_use use, const char *own,
+                         const struct manifests *types, struct batch_filter *out,
+                         struct fields_report *report)
 {
     static const char *const known[] = {"tenant", "type", "status", "health", "notValidatedSince", NULL};
     static const char *const recurring[] = {"tenant", "type", "status", "health", NULL};
@@ -53,4 +54,26 @@ void filter_read(const json_t *filter, enum filter_use use, const char *own, con
     if (use == FILTER_ONCE)
         form_time(filter, "notValidatedSince", &out->not_since_ms, report);
     read_tenant(filter, own, out, report);
+}
+
+void filter_read(const json_t *body, enum filter_use use, const char *own, const struct manifests *types,
+                 struct batch_filter *out, struct fields_report *report)
+{
+    struct fields_report of_filter = {0};
+    const json_t *filter = json_object_get(body, "filter");
+    if (filter && !json_is_object(filter))
+        form_fault(report, "filter", "must be an object; {} selects all integrations");
+    else
+        read_members(filter, use, own, types, out, &of_filter);
+    form_add(report, "filter", &of_filter);
+}
+
+void filter_read_kind(const json_t *body, struct fields_report *report)
+{
+    static const char *const kinds[] = {"revalidate", NULL};
+    size_t kind;
+    if (!json_object_get(body, "kind"))
+        form_fault(report, "kind", "is required: revalidate");
+    else
+        form_choice(body, "kind", kinds, &kind, report);
 }

@@ -1,4 +1,4 @@
-/* A batch's filter as the API takes it. Pure. */
+/* What a batch does and to which integrations, as the API takes it. Pure. */
 #ifndef PB_HTTP_FILTER_H
 #define PB_HTTP_FILTER_H
 
@@ -12,9 +12,11 @@
 
 enum filter_use { FILTER_ONCE, FILTER_RECURRING }; /* recurring: without notValidatedSince, a fixed moment */
 
-/* filter: an object, or NULL for all. own: the only tenant that it may select; NULL: any. types NULL: whether
- * there is such a type is not looked up. */
-void filter_read(const json_t *filter, enum filter_use use, const char *own, const struct manifests *types,
+/* The body's member kind: what a batch does. */
+void filter_read_kind(const json_t *body, struct fields_report *report);
+/* The body's member filter; none selects all. own: the only tenant that it may select; NULL: any. types NULL:
+ * whether there is such a type is not looked up. */
+void filter_read(const json_t *body, enum filter_use use, const char *own, const struct manifests *types,
                  struct batch_filter *out, struct fields_report *report);
 
 #endif

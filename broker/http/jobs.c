@@ -5,6 +5,7 @@
 #include "broker/intake.h"
 #include "broker/links.h"
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/limits.h"
 
 #include <stdio.h>
@@ -15,28 +16,10 @@
 
 /* -- as JSON -- */
 
-static json_t *json_time(int64_t wall_ms)
-{
-    char text[CLOCK_TEXT_BYTES];
-    if (!wall_ms)
-        return json_null();
-    clock_text(wall_ms, text);
-    return json_string(text);
-}
-
 static json_t *json_result(const struct job *job)
 {
     json_t *result = job->result ? json_loads(job->result, 0, NULL) : NULL;
     return result ? result : json_null();
-}
-
-static json_t *json_id(const struct pb_id *id, const char *prefix)
-{
-    char text[ID_TEXT_BYTES];
-    if (id_is_nil(id))
-        return json_null();
-    id_text(id, prefix, text);
-    return json_string(text);
 }
 
 json_t *jobs_json(const struct job *job)
@@ -236,7 +219,6 @@ void jobs_submit(struct http_request *r, struct job *job, jobs_finished *finishe
     *s = (struct submission){.r = r, .finished = finished, .asked = *job};
     s->asked.payload = NULL;
     s->asked.payload_len = 0;
-    if (r->wait_seconds)
-        http_header(r, "Preference-Applied", "wait=%u", (unsigned)r->wait_seconds);
+    http_say_waits(r);
     intake_submit(r->broker, job, r->wait_seconds * MS_PER_SECOND, submitted, s);
 }

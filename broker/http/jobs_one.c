@@ -117,7 +117,7 @@ static bool wait_for(struct lookup *l)
     if (!r->wait_seconds || l->again || l->job.state != JOB_WAITING || r->broker->stopped)
         return false;
     l->again = true;
-    http_header(r, "Preference-Applied", "wait=%u", (unsigned)r->wait_seconds);
+    http_say_waits(r);
     pb_err err = intake_wait(r->broker, &l->id, r->wait_seconds * MS_PER_SECOND, look_again, l);
     if (err == PB_E_NOT_FOUND)
         look(l);
@@ -209,8 +209,7 @@ static void retry(struct lookup *l)
         look_free(l);
         return;
     }
-    if (r->wait_seconds)
-        http_header(r, "Preference-Applied", "wait=%u", (unsigned)r->wait_seconds);
+    http_say_waits(r);
     intake_revive(r->broker, &l->job, 0, r->wait_seconds * MS_PER_SECOND, revived, l);
 }
 

@@ -236,13 +236,11 @@ bool http_is_type(const char *content_type, const char *type)
 
 bool http_is_json_type(const char *content_type)
 {
-    static const char json[] = "application/json", suffix[] = "+json";
-    if (!content_type)
-        return false;
-    const char *type = skip_blanks(content_type);
-    size_t len = strcspn(type, " \t;");
-    if (len == sizeof json - 1 && strncasecmp(type, json, len) == 0)
+    static const char suffix[] = "+json";
+    if (http_is_type(content_type, "application/json"))
         return true;
+    const char *type = content_type ? skip_blanks(content_type) : "";
+    size_t len = strcspn(type, " \t;");
     return len >= sizeof suffix &&
            strncasecmp(type + len - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
 }

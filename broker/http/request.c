@@ -21,6 +21,12 @@ void http_request_fini(struct http_request *r)
 
 /* -- answers -- */
 
+void http_say_waits(struct http_request *r)
+{
+    if (r->wait_seconds)
+        http_header(r, "Preference-Applied", "wait=%u", (unsigned)r->wait_seconds);
+}
+
 void http_header(struct http_request *r, const char *name, const char *format, ...)
 {
     assert(r->answer.header_count < HTTP_HEADERS_MAX);

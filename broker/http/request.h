@@ -59,6 +59,7 @@ void http_request_fini(struct http_request *r); /* what it points to */
 /* Adds a header to the answer to come; name is a literal. */
 void http_header(struct http_request *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void http_say_waits(struct http_request *r); /* Preference-Applied, if it asked to wait (RFC 7240) */
 
 /* Each of these ends the request. */
 void http_answer_json(struct http_request *r, int status, json_t *body); /* takes body */

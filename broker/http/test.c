@@ -64,8 +64,7 @@ static void submit(struct http_request *r, const struct setup *s)
         http_refuse_error(r, err, NULL);
         return;
     }
-    if (r->wait_seconds)
-        http_header(r, "Preference-Applied", "wait=%u", (unsigned)r->wait_seconds);
+    http_say_waits(r);
     intake_submit(r->broker, &job, wait_ms + MARGIN_MS, tested, r);
 }
 

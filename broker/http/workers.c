@@ -2,12 +2,11 @@
 #include "broker/http/routes.h"
 #include "broker/links.h"
 #include "common/clock.h"
+#include "common/json.h"
 
 static json_t *time_ago(uint64_t ago_ms)
 {
-    char text[CLOCK_TEXT_BYTES];
-    clock_text(clock_wall_ms() - (int64_t)ago_ms, text);
-    return json_string(text);
+    return json_time(clock_wall_ms() - (int64_t)ago_ms);
 }
 
 static void add(void *arg, const struct links_worker *w)
