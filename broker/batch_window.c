@@ -4,8 +4,6 @@
 #include "broker/journal.h"
 #include "broker/reader.h"
 #include "broker/spec.h"
-#include "common/buf.h"
-#include "common/clock.h"
 
 #include <stdlib.h>
 #include <string.h>

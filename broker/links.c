@@ -580,23 +580,22 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 /* One session's deadlines; false when it is over. */
-static bool tick_session(struct links *l, struct session *s, uint64_t now_ms, uint64_t *due_ms)
+static void tick_session(struct links *l, struct session *s, uint64_t now_ms, uint64_t *due_ms)
 {
     uint64_t ends_ms = s->joined ? s->heard_ms + l->settings.lease_ms : s->began_ms + LIMIT_HELLO_MS;
     if (now_ms >= ends_ms) {
         session_end(l, s, "nothing was heard of it for a whole lease");
-        return false;
+        return;
     }
     *due_ms = least(*due_ms, ends_ms);
     if (!s->joined)
-        return true;
+        return;
     if (now_ms >= s->sent_ms + l->settings.beat_ms)
         send_all(l, s, true, now_ms);
     if (s->unsent.len) /* the ping found no room */
         add_news(l, s);
     uint64_t ping_ms = s->sent_ms + l->settings.beat_ms;
     *due_ms = least(*due_ms, ping_ms > now_ms ? ping_ms : now_ms + l->settings.beat_ms);
-    return true;
 }
 
 static void tick_sessions(struct links *l, uint64_t now_ms, uint64_t paused_ms)
@@ -633,7 +632,6 @@ void links_each_worker(struct links *l, uint64_t now_ms,
         if (!s->joined)
             continue;
         struct links_worker w = {
-            .session = s->number,
             .id = s->id,
             .name = s->name,
             .version = s->version,

@@ -42,7 +42,6 @@ struct links_events {
 
 /* For people. Lent for the call. */
 struct links_worker {
-    links_session session;
     const char *id, *name, *version;
     uint32_t capacity, running, free;
     bool draining;

@@ -13,7 +13,6 @@
 #include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define END_MS 2000 /* for what is left when all is done */

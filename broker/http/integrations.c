@@ -3,7 +3,6 @@
 #include "broker/http/page.h"
 #include "broker/http/routes.h"
 #include "broker/spec.h"
-#include "common/buf.h"
 #include "common/integration.h"
 #include "common/limits.h"
 

@@ -8,7 +8,6 @@
 #include "broker/intake.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define MS_PER_SECOND 1000
 #define CANCEL_WAIT_MS                                                                                       \

@@ -2,7 +2,6 @@
 
 #include "common/buf.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define COUNT(table)       (sizeof(table) / sizeof((table)[0]))
