@@ -2,6 +2,7 @@
  * back: what comes back has the same digest, and a digest sees every difference. */
 #include "common/store_copy.h"
 #include "tests/store/mongo_place.h"
+#include "tests/store/must.h"
 #include "tests/unit/scratch.h"
 
 #include <setjmp.h>
@@ -21,21 +22,12 @@ struct scene {
     int files;
 };
 
-static struct store *opened(const char *url)
-{
-    struct store *s = NULL;
-    struct pb_why why = {0};
-    if (store_open(url, false, &s, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
-    return s;
-}
-
 static struct store *new_file(void **state)
 {
     struct scene *scene = *state;
     char url[SUITE_URL_BYTES];
     snprintf(url, sizeof url, "sqlite:%s/%d.db", scene->scratch.folder, scene->files++);
-    return opened(url);
+    return must_open(url, false);
 }
 
 static void commit(struct store *s, struct store_op *op)
@@ -177,7 +169,7 @@ static void copy_over_mongodb_comes_back_the_same(void **state)
     if (!scene->place.client)
         skip();
     mongo_place_fresh(&scene->place, url);
-    struct store *from = new_file(state), *over = opened(url), *back = new_file(state);
+    struct store *from = new_file(state), *over = must_open(url, false), *back = new_file(state);
     fill(from);
     expect_copy(from, over);
     expect_copy(over, back);
