@@ -149,15 +149,20 @@ static void expect_copy(struct store *from, struct store *to)
     }
 }
 
+static void expect_next_epoch(struct store *s, uint32_t expected)
+{
+    uint32_t epoch = 0;
+    struct pb_why why = {0};
+    assert_int_equal(store_next_epoch(s, &epoch, &why), PB_OK);
+    assert_int_equal(epoch, expected);
+}
+
 static void copy_holds_everything(void **state)
 {
     struct store *from = new_file(state), *to = new_file(state);
     fill(from);
     expect_copy(from, to);
-    uint32_t epoch = 0;
-    struct pb_why why = {0};
-    assert_int_equal(store_next_epoch(to, &epoch, &why), PB_OK);
-    assert_int_equal(epoch, 2);
+    expect_next_epoch(to, 2);
     store_close(from);
     store_close(to);
 }
@@ -173,10 +178,7 @@ static void copy_over_mongodb_comes_back_the_same(void **state)
     fill(from);
     expect_copy(from, over);
     expect_copy(over, back);
-    uint32_t epoch = 0;
-    struct pb_why why = {0};
-    assert_int_equal(store_next_epoch(over, &epoch, &why), PB_OK);
-    assert_int_equal(epoch, 2);
+    expect_next_epoch(over, 2);
     store_close(from);
     store_close(over);
     store_close(back);
