@@ -116,6 +116,15 @@ pb_err suite_finish(void **state, uint64_t n, enum job_state job_state)
     return suite_commit(state, &op);
 }
 
+struct job suite_get(void **state, uint64_t n)
+{
+    struct pb_id id = suite_id(n);
+    struct job job = {0};
+    struct pb_why why = {0};
+    assert_int_equal(store_get_job(suite_store(state), &id, &job, &why), PB_OK);
+    return job;
+}
+
 enum job_state suite_state_of(void **state, uint64_t n)
 {
     struct pb_id id = suite_id(n);

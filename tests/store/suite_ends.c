@@ -5,15 +5,6 @@
 
 #include <stdlib.h>
 
-static struct job get(void **state, uint64_t n)
-{
-    struct pb_id id = suite_id(n);
-    struct job job = {0};
-    struct pb_why why = {0};
-    assert_int_equal(store_get_job(suite_store(state), &id, &job, &why), PB_OK);
-    return job;
-}
-
 /* Every field but id, state and payload, which a test may have changed or not. */
 static void expect_same(const struct job *a, const struct job *b)
 {
@@ -96,7 +87,7 @@ static void store_retry_sets_attempts_crashes_and_date_and_nothing_else(void **s
     assert_int_equal(retry(state, 1, 4, 2, 99), PB_OK);
     assert_int_equal(retry(state, 1, 4, 2, 99), PB_OK);
     suite_reopen(state);
-    struct job back = get(state, 1);
+    struct job back = suite_get(state, 1);
     job.attempts = 4;
     job.crashes = 2;
     job.not_before_ms = 99;
@@ -105,7 +96,7 @@ static void store_retry_sets_attempts_crashes_and_date_and_nothing_else(void **s
     assert_int_equal(back.payload_len, job.payload_len);
     job_fini(&back);
     assert_int_equal(retry(state, 1, 0, 0, 0), PB_OK); /* as it was told, smaller ones, too */
-    back = get(state, 1);
+    back = suite_get(state, 1);
     assert_int_equal(back.attempts + back.crashes + back.not_before_ms, 0);
     job_fini(&back);
 }
@@ -115,14 +106,14 @@ static void store_mark_sets_crashes_and_never_takes_a_cancellation_back(void **s
     struct job job = full_job(1);
     assert_int_equal(suite_append(state, &job), PB_OK);
     assert_int_equal(mark(state, 1, 2, false), PB_OK);
-    struct job back = get(state, 1);
+    struct job back = suite_get(state, 1);
     job.crashes = 2;
     expect_same(&back, &job);
     job_fini(&back);
     assert_int_equal(mark(state, 1, 2, true), PB_OK);
     assert_int_equal(mark(state, 1, 0, false), PB_OK);
     suite_reopen(state);
-    back = get(state, 1);
+    back = suite_get(state, 1);
     job.crashes = 0;
     job.cancel_asked = true;
     expect_same(&back, &job);
@@ -130,7 +121,7 @@ static void store_mark_sets_crashes_and_never_takes_a_cancellation_back(void **s
     assert_int_equal(back.payload_len, job.payload_len);
     job_fini(&back);
     assert_int_equal(retry(state, 1, 4, 0, 0), PB_OK);
-    back = get(state, 1);
+    back = suite_get(state, 1);
     assert_true(back.cancel_asked); /* an attempt that ends does not, either */
     job_fini(&back);
 }
@@ -144,7 +135,7 @@ static void store_retry_and_mark_conflict_with_an_end(void **state)
         assert_int_equal(suite_finish(state, i, ends[i]), PB_OK);
         assert_int_equal(retry(state, i, 9, 9, 9), PB_E_CONFLICT);
         assert_int_equal(mark(state, i, 9, true), PB_E_CONFLICT);
-        struct job back = get(state, i);
+        struct job back = suite_get(state, i);
         assert_int_equal(back.attempts + back.crashes + back.not_before_ms, 0);
         assert_false(back.cancel_asked);
         job_fini(&back);
@@ -167,7 +158,7 @@ static void store_finish_keeps_the_payload_of_a_dead_job(void **state)
     assert_int_equal(suite_append(state, &job), PB_OK);
     for (int again = 0; again < 2; again++) {
         assert_int_equal(suite_finish(state, 1, JOB_DEAD), PB_OK);
-        struct job back = get(state, 1);
+        struct job back = suite_get(state, 1);
         job.finished_at_ms = 77;
         expect_same(&back, &job);
         assert_int_equal(back.state, JOB_DEAD);
@@ -190,7 +181,7 @@ static void store_revive_makes_a_dead_job_wait_as_new(void **state)
     struct store_op op = {.kind = STORE_REVIVE_JOB, .job = {.id = suite_id(1), .not_before_ms = 12345}};
     assert_int_equal(suite_commit(state, &op), PB_OK);
     suite_reopen(state);
-    struct job stored = get(state, 1), *both[] = {&op.job, &stored};
+    struct job stored = suite_get(state, 1), *both[] = {&op.job, &stored};
     job.attempts = job.crashes = 0;
     job.cancel_asked = false;
     job.deadline_ms = 0;
@@ -240,7 +231,7 @@ static void store_revived_job_lives_and_ends_like_any(void **state)
     }
     assert_int_equal(suite_finish(state, 1, JOB_DONE), PB_OK);
     assert_int_equal(revive(state, 1), PB_E_CONFLICT);
-    struct job back = get(state, 1);
+    struct job back = suite_get(state, 1);
     assert_int_equal(back.state, JOB_DONE);
     assert_null(back.payload);
     job_fini(&back);

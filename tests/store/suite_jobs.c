@@ -4,15 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct job get(void **state, uint64_t n)
-{
-    struct pb_id id = suite_id(n);
-    struct job job = {0};
-    struct pb_why why = {0};
-    assert_int_equal(store_get_job(suite_store(state), &id, &job, &why), PB_OK);
-    return job;
-}
-
 static void store_keeps_every_field_of_a_job(void **state)
 {
     struct job job = suite_job(1, "acme", "key/1 \xc3\xa9");
@@ -26,7 +17,7 @@ static void store_keeps_every_field_of_a_job(void **state)
     job.deadline_ms = INT64_MAX;
     snprintf(job.host, sizeof job.host, "api.stripe.com");
     assert_int_equal(suite_append(state, &job), PB_OK);
-    struct job back = get(state, 1);
+    struct job back = suite_get(state, 1);
     assert_true(id_equal(&back.id, &job.id));
     assert_int_equal(back.kind, JOB_DELETE);
     assert_int_equal(back.state, JOB_WAITING);
@@ -60,7 +51,7 @@ static void store_keeps_a_job_with_the_longest_texts_and_no_payload(void **state
     job.payload = NULL;
     job.payload_len = 0;
     assert_int_equal(suite_append(state, &job), PB_OK);
-    struct job back = get(state, 1);
+    struct job back = suite_get(state, 1);
     assert_string_equal(back.tenant, job.tenant);
     assert_string_equal(back.type, job.type);
     assert_string_equal(back.idem, job.idem);
@@ -122,7 +113,7 @@ static void store_append_knows_the_id_again(void **state)
     struct job first = suite_job(1, "acme", "k"), again = suite_job(1, "beta", "");
     assert_int_equal(append_known(state, &first, 0), PB_OK);
     assert_int_equal(append_known(state, &again, 1), PB_E_EXISTS);
-    struct job back = get(state, 1);
+    struct job back = suite_get(state, 1);
     assert_string_equal(back.tenant, "acme"); /* as it was */
     job_fini(&back);
 }
@@ -163,7 +154,7 @@ static void store_finish_keeps_the_result_and_erases_the_payload(void **state)
         job.attempts = 2;
         assert_int_equal(suite_append(state, &job), PB_OK);
         assert_int_equal(suite_finish(state, i, ends[i]), PB_OK);
-        struct job back = get(state, i);
+        struct job back = suite_get(state, i);
         assert_int_equal(back.state, ends[i]);
         assert_string_equal(back.result, "{\"code\":\"ok\"}");
         assert_int_equal(back.finished_at_ms, 77);
@@ -185,7 +176,7 @@ static void store_finish_again_is_done_only_in_the_same_state(void **state)
     assert_int_equal(suite_commit(state, &again), PB_OK);
     assert_int_equal(suite_finish(state, 1, JOB_FAILED), PB_E_CONFLICT);
     assert_int_equal(suite_finish(state, 1, JOB_CANCELLED), PB_E_CONFLICT);
-    struct job back = get(state, 1);
+    struct job back = suite_get(state, 1);
     assert_int_equal(back.state, JOB_DONE);
     assert_int_equal(back.finished_at_ms, 77); /* the first one counts */
     job_fini(&back);

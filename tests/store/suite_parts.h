@@ -55,6 +55,8 @@ void suite_commit_all(void **state, struct store_op *const *ops, size_t count);
 struct job suite_job(uint64_t n, const char *tenant, const char *idem);
 pb_err suite_append(void **state, const struct job *job);
 pb_err suite_finish(void **state, uint64_t n, enum job_state job_state);
+/* The job, which must be there; job_fini() it. */
+struct job suite_get(void **state, uint64_t n);
 /* Its state; 0 if there is no such job. */
 enum job_state suite_state_of(void **state, uint64_t n);
 

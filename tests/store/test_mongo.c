@@ -5,6 +5,7 @@
 #include "common/store_mongo.h"
 #include "common/store_mongo_json.h"
 #include "tests/store/mongo_place.h"
+#include "tests/store/must.h"
 #include "tests/store/suite.h"
 
 #include <setjmp.h>
@@ -23,19 +24,10 @@ static struct mongo_place *place_of(void **state)
     return *state;
 }
 
-static struct store *opened(const char *url, bool read_only)
-{
-    struct store *s = NULL;
-    struct pb_why why = {0};
-    if (store_open(url, read_only, &s, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
-    return s;
-}
-
 static struct store *fresh_store(void **state, char url[SUITE_URL_BYTES])
 {
     mongo_place_fresh(*state, url);
-    return opened(url, false);
+    return must_open(url, false);
 }
 
 /* It does not open: with this error and these words, and without anything that is secret. */
@@ -47,13 +39,6 @@ static void refused(const char *url, bool read_only, pb_err err, const char *wor
     if (got != err || s || !strstr(why.text, words) || strstr(why.text, "s3cr") || strstr(why.at, "s3cr") ||
         strstr(why.at, "joe"))
         fail_msg("%s: %s: %s: %s", url, pb_err_name(got), why.at, why.text);
-}
-
-static void commit(struct store *s, struct store_op *const *ops, size_t count)
-{
-    struct pb_why why = {0};
-    if (store_commit(s, ops, count, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
 }
 
 static struct store_op append_op(uint8_t job)
@@ -83,7 +68,7 @@ static pb_err apply(struct store *s, uint8_t job, enum store_change_kind kind, u
 {
     struct store_op append = append_op(job), finish = finish_op(job, kind, id, fence);
     struct store_op *ops[] = {&append, &finish};
-    commit(s, ops, 2);
+    must_commit(s, ops, 2);
     return finish.outcome;
 }
 
@@ -116,7 +101,7 @@ static void mongo_documents_are_words_dates_and_documents(void **state)
     in->account_label = label;
     in->last_validated_ms = INT64_C(1700000000000);
     in->next_validation_ms = INT64_MAX;
-    commit(s, ops, 2);
+    must_commit(s, ops, 2);
     EXPECT_DOCUMENT("Integrations", "int_02000000000000000000000000000000", "\"status\" : \"active\"",
                     "\"supportedEvents\" : [ { \"eventType\" : \"charge.refunded\" } ]",
                     "\"lastValidated\" : { \"$date\" : \"2023-11-14T22:13:20Z\" }",
@@ -251,8 +236,8 @@ static void mongo_open_refuses_a_newer_schema_and_a_reader_needs_one(void **stat
     char url[SUITE_URL_BYTES];
     mongo_place_fresh(*state, url);
     refused(url, true, PB_E_STORE, "start a broker on it first");
-    store_close(opened(url, false));
-    store_close(opened(url, true));
+    store_close(must_open(url, false));
+    store_close(must_open(url, true));
     mongoc_collection_t *c = mongo_place_collection(*state, "Meta");
     bson_t *filter = BCON_NEW("_id", "schema"), *update = BCON_NEW("$set", "{", "value", BCON_INT64(99), "}");
     assert_true(mongoc_collection_update_one(c, filter, update, NULL, NULL, NULL));
@@ -271,7 +256,7 @@ static void mongo_epoch_ends_and_is_text_as_meta(void **state)
                     *ops[] = {&op};
     struct pb_why why = {0};
     uint32_t epoch = 0;
-    commit(s, ops, 1);
+    must_commit(s, ops, 1);
     assert_int_equal(store_next_epoch(s, &epoch, &why), PB_OK);
     assert_int_equal(epoch, 2147483647);
     assert_int_equal(store_next_epoch(s, &epoch, &why), PB_E_LIMIT);
@@ -389,7 +374,7 @@ static void commit_all_kinds(void **state, const char *failure, bool settles)
                     die = {.kind = STORE_FINISH_JOB, .job = {.id = {{3}}, .state = JOB_DEAD}};
     struct store_op waiting[] = {append_op(4), append_op(5), append_op(6), append_op(7)};
     struct store_op *before[] = {&dead, &die, &waiting[0], &waiting[1], &waiting[2], &waiting[3]};
-    commit(s, before, 6);
+    must_commit(s, before, 6);
     struct store_op all[] = {
         append_op(8),
         finish_op(4, CHANGE_REPLACE, 1, 6),
@@ -411,7 +396,7 @@ static void commit_all_kinds(void **state, const char *failure, bool settles)
     if (err) { /* as the journal does: the same again */
         assert_non_null(why.text[0] ? why.text : NULL);
         assert_null(all[5].job.payload);
-        commit(s, ops, 8);
+        must_commit(s, ops, 8);
     }
     for (size_t i = 0; i < 8; i++)
         if (all[i].outcome)

@@ -2,6 +2,7 @@
  * back: what comes back has the same digest, and a digest sees every difference. */
 #include "common/store_copy.h"
 #include "tests/store/mongo_place.h"
+#include "tests/store/must.h"
 #include "tests/unit/scratch.h"
 
 #include <setjmp.h>
@@ -21,21 +22,12 @@ struct scene {
     int files;
 };
 
-static struct store *opened(const char *url)
-{
-    struct store *s = NULL;
-    struct pb_why why = {0};
-    if (store_open(url, false, &s, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
-    return s;
-}
-
 static struct store *new_file(void **state)
 {
     struct scene *scene = *state;
     char url[SUITE_URL_BYTES];
     snprintf(url, sizeof url, "sqlite:%s/%d.db", scene->scratch.folder, scene->files++);
-    return opened(url);
+    return must_open(url, false);
 }
 
 static void commit(struct store *s, struct store_op *op)
@@ -157,15 +149,20 @@ static void expect_copy(struct store *from, struct store *to)
     }
 }
 
+static void expect_next_epoch(struct store *s, uint32_t expected)
+{
+    uint32_t epoch = 0;
+    struct pb_why why = {0};
+    assert_int_equal(store_next_epoch(s, &epoch, &why), PB_OK);
+    assert_int_equal(epoch, expected);
+}
+
 static void copy_holds_everything(void **state)
 {
     struct store *from = new_file(state), *to = new_file(state);
     fill(from);
     expect_copy(from, to);
-    uint32_t epoch = 0;
-    struct pb_why why = {0};
-    assert_int_equal(store_next_epoch(to, &epoch, &why), PB_OK);
-    assert_int_equal(epoch, 2);
+    expect_next_epoch(to, 2);
     store_close(from);
     store_close(to);
 }
@@ -177,14 +174,11 @@ static void copy_over_mongodb_comes_back_the_same(void **state)
     if (!scene->place.client)
         skip();
     mongo_place_fresh(&scene->place, url);
-    struct store *from = new_file(state), *over = opened(url), *back = new_file(state);
+    struct store *from = new_file(state), *over = must_open(url, false), *back = new_file(state);
     fill(from);
     expect_copy(from, over);
     expect_copy(over, back);
-    uint32_t epoch = 0;
-    struct pb_why why = {0};
-    assert_int_equal(store_next_epoch(over, &epoch, &why), PB_OK);
-    assert_int_equal(epoch, 2);
+    expect_next_epoch(over, 2);
     store_close(from);
     store_close(over);
     store_close(back);

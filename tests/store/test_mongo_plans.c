@@ -4,7 +4,9 @@
  */
 #include "common/store.h"
 #include "common/store_mongo.h"
+#include "tests/store/ignore.h"
 #include "tests/store/mongo_place.h"
+#include "tests/store/must.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -213,65 +215,6 @@ static void expect_index_named(struct scene *s, const char *name)
 
 /* -- lists -- */
 
-static pb_err ignore_job(void *arg, const struct job *job)
-{
-    (void)arg;
-    (void)job;
-    return PB_OK;
-}
-
-static pb_err ignore_integration(void *arg, const struct integration *in)
-{
-    (void)arg;
-    (void)in;
-    return PB_OK;
-}
-
-static pb_err ignore_schedule(void *arg, const struct store_schedule *schedule)
-{
-    (void)arg;
-    (void)schedule;
-    return PB_OK;
-}
-
-static pb_err ignore_meta(void *arg, const char *key, const char *value)
-{
-    (void)arg;
-    (void)key;
-    (void)value;
-    return PB_OK;
-}
-
-static pb_err ignore_deleted(void *arg, const struct pb_id *id, uint64_t fence)
-{
-    (void)arg;
-    (void)id;
-    (void)fence;
-    return PB_OK;
-}
-
-static pb_err ignore_batch(void *arg, const struct store_batch *batch)
-{
-    (void)arg;
-    (void)batch;
-    return PB_OK;
-}
-
-static pb_err ignore_count(void *arg, const char *type, uint64_t count)
-{
-    (void)arg;
-    (void)type;
-    (void)count;
-    return PB_OK;
-}
-
-static pb_err ignore_token(void *arg, const struct store_token *token)
-{
-    (void)arg;
-    (void)token;
-    return PB_OK;
-}
-
 static void lists_of_jobs_use_an_index(void **state)
 {
     static const struct pb_id id = {{1}}, places[] = {{{0}}, {{1}}};
@@ -376,9 +319,7 @@ static struct store_op op_of(enum store_op_kind kind, uint8_t job, enum job_stat
 
 static void commit(struct scene *s, struct store_op *const *ops, size_t count)
 {
-    struct pb_why why = {0};
-    if (store_commit(s->store, ops, count, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
+    must_commit(s->store, ops, count);
 }
 
 static void writes_of_jobs_use_an_index(void **state)

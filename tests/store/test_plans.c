@@ -1,6 +1,7 @@
 /* How the embedded store finds things: the statements that it really runs are caught by a trace, and SQLite
  * is asked how it would answer them. None may read the whole table of jobs where an index can do, or sort. */
 #include "common/store.h"
+#include "tests/store/ignore.h"
 #include "tests/unit/scratch.h"
 
 #include <setjmp.h>
@@ -102,13 +103,6 @@ static size_t count_of(const char *text, const char *word)
     return n;
 }
 
-static pb_err ignore(void *arg, const struct job *job)
-{
-    (void)arg;
-    (void)job;
-    return PB_OK;
-}
-
 /* The list with this filter is walked by this index and these of its columns, so many times. */
 struct expected {
     struct store_job_filter filter;
@@ -124,7 +118,7 @@ static void expect_walk(struct scene *s, const struct expected *e, bool newest_f
     char how[128];
     f.newest_first = newest_first;
     snprintf(how, sizeof how, e->how, newest_first ? '<' : '>');
-    assert_int_equal(store_list_jobs(s->store, &f, &nil, 10, ignore, NULL, &why), PB_OK);
+    assert_int_equal(store_list_jobs(s->store, &f, &nil, 10, ignore_job, NULL, &why), PB_OK);
     assert_int_equal(s->count, 1);
     char *plan = plan_of(s, s->caught[0]);
     if (count_of(plan, how) != e->times || strstr(plan, "SCAN jobs") || strstr(plan, "TEMP B-TREE"))
@@ -160,28 +154,6 @@ static void lists_of_jobs_use_an_index(void **state)
         expect_walk(*state, &expectations[i], false);
         expect_walk(*state, &expectations[i], true);
     }
-}
-
-static pb_err ignore_integration(void *arg, const struct integration *in)
-{
-    (void)arg;
-    (void)in;
-    return PB_OK;
-}
-
-static pb_err ignore_count(void *arg, const char *type, uint64_t count)
-{
-    (void)arg;
-    (void)type;
-    (void)count;
-    return PB_OK;
-}
-
-static pb_err ignore_batch(void *arg, const struct store_batch *batch)
-{
-    (void)arg;
-    (void)batch;
-    return PB_OK;
 }
 
 /* The one statement since the last look is answered like this, without sorting. */

@@ -1,6 +1,7 @@
 /* The contract on the embedded store, and what is its own: files, locks, versions. */
 #include "common/store.h"
 #include "tests/store/fault_vfs.h"
+#include "tests/store/must.h"
 #include "tests/store/suite.h"
 #include "tests/unit/scratch.h"
 
@@ -39,15 +40,6 @@ static const char *url_of(void **state, const char *name, char url[SUITE_URL_BYT
     return url;
 }
 
-static struct store *opened(const char *url, bool read_only)
-{
-    struct store *s = NULL;
-    struct pb_why why = {0};
-    if (store_open(url, read_only, &s, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
-    return s;
-}
-
 /* It does not open: with this error, at the file, with these words. */
 static void refused(void **state, const char *name, bool read_only, pb_err err, const char *words)
 {
@@ -63,9 +55,7 @@ static void refused(void **state, const char *name, bool read_only, pb_err err, 
 static void set_meta(struct store *s, const char *key, const char *value)
 {
     struct store_op op = {.kind = STORE_SET_META, .meta_key = key, .meta_value = value}, *ops[] = {&op};
-    struct pb_why why = {0};
-    if (store_commit(s, ops, 1, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
+    must_commit(s, ops, 1);
 }
 
 static void expect_meta(struct store *s, const char *key, const char *expected)
@@ -158,14 +148,14 @@ static void sqlite_open_refuses_what_is_no_database(void **state)
 static void sqlite_open_refuses_a_newer_schema(void **state)
 {
     char url[SUITE_URL_BYTES];
-    store_close(opened(url_of(state, "newer.db", url), false));
+    store_close(must_open(url_of(state, "newer.db", url), false));
     assert_int_equal(ask(state, "newer.db", "PRAGMA user_version"), 1);
     tamper(state, "newer.db", "PRAGMA user_version = 99");
     refused(state, "newer.db", false, PB_E_UNSUPPORTED, "schema 99, this one knows 1");
     refused(state, "newer.db", true, PB_E_UNSUPPORTED, "schema 99, this one knows 1");
     assert_int_equal(ask(state, "newer.db", "PRAGMA user_version"), 99);
     tamper(state, "newer.db", "PRAGMA user_version = 1");
-    store_close(opened(url, false));
+    store_close(must_open(url, false));
 }
 
 static void sqlite_reader_needs_the_tables(void **state)
@@ -177,13 +167,13 @@ static void sqlite_reader_needs_the_tables(void **state)
 static void sqlite_open_lets_one_writer_in(void **state)
 {
     char url[SUITE_URL_BYTES];
-    struct store *writer = opened(url_of(state, "one.db", url), false);
+    struct store *writer = must_open(url_of(state, "one.db", url), false);
     refused(state, "one.db", false, PB_E_BUSY, "another broker uses this store");
-    struct store *reader = opened(url, true);
+    struct store *reader = must_open(url, true);
     set_meta(writer, "k", "v"); /* the one that is refused leaves it alone */
     expect_meta(reader, "k", "v");
     store_close(writer);
-    writer = opened(url, false); /* free again, whoever still reads */
+    writer = must_open(url, false); /* free again, whoever still reads */
     store_close(reader);
     store_close(writer);
 }
@@ -194,7 +184,7 @@ static void sqlite_files_are_private(void **state)
     char url[SUITE_URL_BYTES], path[256];
     struct stat st;
     mode_t mask = umask(0);
-    struct store *s = opened(url_of(state, "private.db", url), false);
+    struct store *s = must_open(url_of(state, "private.db", url), false);
     mode_t left = umask(mask);
     assert_int_equal(left, 0); /* the process's own mask is as it was */
     set_meta(s, "k", "v");
@@ -229,7 +219,7 @@ static int unplug(void **state)
 static void sqlite_syncs_every_commit(void **state)
 {
     char url[SUITE_URL_BYTES];
-    struct store *s = opened(url_of(state, "synced.db", url), false);
+    struct store *s = must_open(url_of(state, "synced.db", url), false);
     for (int i = 0; i < 5; i++) {
         uint64_t before = disk.syncs;
         set_meta(s, "k", "v");
@@ -241,7 +231,7 @@ static void sqlite_syncs_every_commit(void **state)
 static void sqlite_full_disk_undoes_the_commit_and_says_what_to_do(void **state)
 {
     char url[SUITE_URL_BYTES];
-    struct store *s = opened(url_of(state, "full.db", url), false);
+    struct store *s = must_open(url_of(state, "full.db", url), false);
     struct store_op op = {.kind = STORE_SET_META, .meta_key = "k", .meta_value = "new"}, *ops[] = {&op};
     struct pb_why why = {0};
     uint32_t epoch = 42;
@@ -261,7 +251,7 @@ static void sqlite_full_disk_undoes_the_commit_and_says_what_to_do(void **state)
 static void sqlite_failed_write_and_sync_fail_the_commit(void **state)
 {
     char url[SUITE_URL_BYTES];
-    struct store *s = opened(url_of(state, "broken.db", url), false);
+    struct store *s = must_open(url_of(state, "broken.db", url), false);
     struct store_op op = {.kind = STORE_SET_META, .meta_key = "k", .meta_value = "new"}, *ops[] = {&op};
     for (int sync = 0; sync < 2; sync++) {
         struct pb_why why = {0};
@@ -284,7 +274,7 @@ static void sqlite_failed_commit_takes_back_what_it_said(void **state)
 {
     char url[SUITE_URL_BYTES];
     static uint8_t payload[] = "payload";
-    struct store *s = opened(url_of(state, "back.db", url), false);
+    struct store *s = must_open(url_of(state, "back.db", url), false);
     struct store_op append = {.kind = STORE_APPEND_JOB,
                               .job = {.id = {{1}},
                                       .state = JOB_WAITING,
@@ -335,7 +325,7 @@ static void sqlite_open_on_a_full_disk_says_so_and_opens_later(void **state)
         if (!opens) {
             assert_int_equal(err, PB_E_STORE);
             assert_non_null(strstr(why.text, "free some space on its disk"));
-            s = opened(url, false);
+            s = must_open(url, false);
         }
         set_meta(s, "k", "v");
         store_close(s);
@@ -362,11 +352,11 @@ static void copy_file(void **state, const char *from, const char *to)
 static void sqlite_data_survives_a_writer_that_was_never_closed(void **state)
 {
     char url[SUITE_URL_BYTES];
-    struct store *s = opened(url_of(state, "crash.db", url), false);
+    struct store *s = must_open(url_of(state, "crash.db", url), false);
     set_meta(s, "k", "committed");
     copy_file(state, "crash.db", "copy.db");
     copy_file(state, "crash.db-wal", "copy.db-wal");
-    struct store *copy = opened(url_of(state, "copy.db", url), false);
+    struct store *copy = must_open(url_of(state, "copy.db", url), false);
     expect_meta(copy, "k", "committed");
     store_close(copy);
     store_close(s);
@@ -376,11 +366,11 @@ static void sqlite_checkpoints_when_it_is_closed(void **state)
 {
     char url[SUITE_URL_BYTES], path[256];
     struct stat st;
-    struct store *s = opened(url_of(state, "closed.db", url), false);
+    struct store *s = must_open(url_of(state, "closed.db", url), false);
     set_meta(s, "k", "v");
     store_close(s);
     assert_int_equal(stat(scratch_path(folder(state), "closed.db-wal", path), &st), -1);
-    s = opened(url, false);
+    s = must_open(url, false);
     expect_meta(s, "k", "v");
     store_close(s);
 }
@@ -389,7 +379,7 @@ static void sqlite_checkpoints_when_it_is_closed(void **state)
 static void sqlite_damage_is_an_error_that_says_what_to_do(void **state)
 {
     char url[SUITE_URL_BYTES], path[256], junk[4096];
-    struct store *s = opened(url_of(state, "damaged.db", url), false);
+    struct store *s = must_open(url_of(state, "damaged.db", url), false);
     for (int i = 0; i < 200; i++) {
         char key[16];
         snprintf(key, sizeof key, "key%d", i);
@@ -422,9 +412,9 @@ static void sqlite_epoch_ends_where_fences_would(void **state)
     struct store_op op = {.kind = STORE_RAISE_EPOCH}, *ops[] = {&op};
     struct pb_why why = {0};
     uint32_t epoch = 42;
-    store_close(opened(url_of(state, "epoch.db", url), false));
+    store_close(must_open(url_of(state, "epoch.db", url), false));
     tamper(state, "epoch.db", "INSERT INTO meta VALUES ('epoch', '2147483646')");
-    struct store *s = opened(url, false);
+    struct store *s = must_open(url, false);
     assert_int_equal(store_next_epoch(s, &epoch, &why), PB_OK);
     assert_int_equal(epoch, INT32_MAX);
     assert_int_equal(store_next_epoch(s, &epoch, &why), PB_E_LIMIT);
@@ -448,16 +438,14 @@ static pb_err apply(struct store *s, uint8_t job, enum store_change_kind kind, u
                               .change = {.kind = kind, .fence = fence, .if_generation = 0}};
     finish.change.doc = (struct integration){.id = {{id}}, .tenant = tenant, .name = name, .type = type};
     struct store_op *ops[] = {&append, &finish};
-    struct pb_why why = {0};
-    if (store_commit(s, ops, 2, &why) != PB_OK)
-        fail_msg("%s: %s", why.at, why.text);
+    must_commit(s, ops, 2);
     return finish.outcome;
 }
 
 static void sqlite_tombstones_are_purged_after_seven_days(void **state)
 {
     char url[SUITE_URL_BYTES];
-    struct store *s = opened(url_of(state, "tomb.db", url), false);
+    struct store *s = must_open(url_of(state, "tomb.db", url), false);
     for (uint8_t id = 1; id <= 3; id++) {
         assert_int_equal(apply(s, (uint8_t)(10 * id), CHANGE_CREATE, id, 5), PB_OK);
         assert_int_equal(apply(s, (uint8_t)(10 * id + 1), CHANGE_DELETE, id, 6), PB_OK);
@@ -470,7 +458,7 @@ static void sqlite_tombstones_are_purged_after_seven_days(void **state)
            "X'01000000000000000000000000000000';"
            "UPDATE tombstones SET deleted_at = deleted_at - 604000000 WHERE id = "
            "X'02000000000000000000000000000000'");
-    s = opened(url, false);
+    s = must_open(url, false);
     assert_int_equal(apply(s, 40, CHANGE_CREATE, 4, 7), PB_OK);
     assert_int_equal(apply(s, 41, CHANGE_DELETE, 4, 8), PB_OK);
     assert_int_equal(apply(s, 42, CHANGE_CREATE, 2, 9), PB_E_NOT_FOUND);
@@ -485,7 +473,7 @@ static void sqlite_tombstones_are_purged_after_seven_days(void **state)
 static void sqlite_finished_jobs_leave_no_payload_behind(void **state)
 {
     char url[SUITE_URL_BYTES], path[256], payload[] = "MARKER-OF-A-SEALED-BOX-MARKER";
-    struct store *s = opened(url_of(state, "erase.db", url), false);
+    struct store *s = must_open(url_of(state, "erase.db", url), false);
     struct store_op append = {.kind = STORE_APPEND_JOB,
                               .job = {.id = {{1}},
                                       .kind = JOB_SETUP,

@@ -280,6 +280,13 @@ class Cluster:
                        (hashlib.blake2b(token.encode(), digest_size=32).digest(), tenant, role))
         return token
 
+    def new_apis(self, *holders):
+        """Of tenants and roles, with new tokens. The broker, which runs, is started again for them."""
+        self.broker.stop()
+        tokens = [self.new_token(tenant, role) for tenant, role in holders]
+        self.start_broker()
+        return [self.api(token) for token in tokens]
+
     def without_worker(self, name="w1"):
         self.workers.pop(name).stop()
         until(f"{name} has left", lambda: name not in self.api().workers())

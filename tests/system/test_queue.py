@@ -64,11 +64,8 @@ def test_a_gate_that_is_none_is_refused(shared, gate, pointer):
 
 
 def test_who_may_do_what(cluster):
-    cluster.broker.stop()
     roles = ("viewer", "submitter", "operator")
-    tokens = {role: cluster.new_token("acme", role) for role in roles} | {"cluster": cluster.new_token("*", "operator")}
-    cluster.start_broker()
-    by = {who: cluster.api(token) for who, token in tokens.items()}
+    by = dict(zip((*roles, "cluster"), cluster.new_apis(*[("acme", role) for role in roles], ("*", "operator"))))
     until("the worker is back", lambda: cluster.api().workers())
     worker = cluster.api().workers()["w1"]["id"]
 
@@ -91,10 +88,7 @@ def test_who_may_do_what(cluster):
 
 def test_a_tenant_sends_only_its_own_dead_again(cluster):
     cluster.without_worker()
-    cluster.broker.stop()
-    tokens = [cluster.new_token(tenant, "operator") for tenant in ("mine", "theirs")]
-    cluster.start_broker()
-    mine, theirs = (cluster.api(token) for token in tokens)
+    mine, theirs = cluster.new_apis(("mine", "operator"), ("theirs", "operator"))
     jobs = [api.submit("ping", deadlineSeconds=1).json["id"] for api in (mine, theirs)]
     assert mine.finished(jobs[0])["state"] == theirs.finished(jobs[1])["state"] == "dead"
     assert mine.retry(jobs[1]).status == mine.cancel(jobs[1]).status == 404

@@ -115,10 +115,9 @@ def test_every_fault_is_named_by_its_member(shared):
 
 def test_tenants_have_their_own_and_operators_set_them(make_cluster):
     cluster = make_cluster()
-    cluster.start_broker().stop()
-    tokens = [cluster.new_token("acme"), cluster.new_token("beta"), cluster.new_token("acme", "viewer")]
     cluster.start_broker()
-    root, acme, beta, viewer = cluster.api(), *[cluster.api(token) for token in tokens]
+    acme, beta, viewer = cluster.new_apis(("acme", "admin"), ("beta", "admin"), ("acme", "viewer"))
+    root = cluster.api()
     for api in (root, acme, beta):
         assert put(api, "same", YEARLY).status == 201
     assert put(viewer, "same", YEARLY).status == 403 and viewer.call("DELETE", "/v1/schedules/same").status == 403

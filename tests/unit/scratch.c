@@ -34,6 +34,20 @@ void scratch_close(struct scratch *s)
         fail_msg("%s cannot be removed", s->folder);
 }
 
+int scratch_start(void **state)
+{
+    static struct scratch s;
+    scratch_open(&s);
+    *state = &s;
+    return 0;
+}
+
+int scratch_stop(void **state)
+{
+    scratch_close(*state);
+    return 0;
+}
+
 const char *scratch_path(const struct scratch *s, const char *name, char out[256])
 {
     snprintf(out, 256, "%s/%.180s", s->folder, name);

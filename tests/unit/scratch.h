@@ -11,6 +11,9 @@ struct scratch {
 };
 void scratch_open(struct scratch *s);
 void scratch_close(struct scratch *s); /* with all that is in it */
+/* Fixtures of a test or a group: its state is such a folder, one at a time. */
+int scratch_start(void **state);
+int scratch_stop(void **state);
 /* folder/name; out is returned. */
 const char *scratch_path(const struct scratch *s, const char *name, char out[256]);
 /* Writes a file (making the folders on the way, replacing what was there) and sets its mode. */

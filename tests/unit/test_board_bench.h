@@ -200,12 +200,18 @@ static inline bool listed_none(void *arg, uint64_t fence)
 }
 
 /* A worker with room for one takes the job; gives the fence. */
-static inline uint64_t run_one(struct bench *t, uint64_t session, unsigned job)
+static inline uint64_t run_spec(struct bench *t, uint64_t session, unsigned job,
+                                const struct board_spec *spec)
 {
     join(t, session);
-    accept(t, job, 0);
+    accept_spec(t, job, spec);
     beat(t, session, 0, 1, 0, 0);
     return only(t, BOARD_DISPATCH).fence;
+}
+
+static inline uint64_t run_one(struct bench *t, uint64_t session, unsigned job)
+{
+    return run_spec(t, session, job, &plain);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -219,10 +219,7 @@ static void board_gives_up_a_job_after_its_last_attempt(void **state)
     struct bench *t = *state;
     struct board_spec twice = plain;
     twice.max_attempts = 2;
-    join(t, 1);
-    accept_spec(t, 1, &twice);
-    beat(t, 1, 0, 1, 0, 0);
-    outcome(t, 1, 1, only(t, BOARD_DISPATCH).fence, OUTCOME_RETRY);
+    outcome(t, 1, 1, run_spec(t, 1, 1, &twice), OUTCOME_RETRY);
     assert_int_equal(only(t, BOARD_COMMIT).outcome, OUTCOME_RETRY);
     committed(t, 1, OUTCOME_RETRY, PB_OK);
     beat(t, 1, 1, 1, 0, 0);

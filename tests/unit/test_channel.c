@@ -19,16 +19,7 @@
 
 static int start(void **state)
 {
-    static struct scratch s;
-    scratch_open(&s);
-    *state = &s;
-    return sodium_init() < 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(*state);
-    return 0;
+    return scratch_start(state) || sodium_init() < 0;
 }
 
 static const uint8_t psk[CHANNEL_PSK_BYTES] = {1, 2, 3}, other_psk[CHANNEL_PSK_BYTES] = {1, 2, 4};
@@ -690,5 +681,5 @@ int main(void)
         cmocka_unit_test(channel_vectors_of_the_frames_hold),
         cmocka_unit_test(channel_vectors_of_nonce_and_data_hold),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, scratch_stop);
 }

@@ -33,20 +33,6 @@ static const struct program program = {"test-program", "A program for tests.", o
 
 #define ARGS_MAX 64
 
-static int start(void **state)
-{
-    static struct scratch s;
-    scratch_open(&s);
-    *state = &s;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(*state);
-    return 0;
-}
-
 /* Arguments in one string, apart by spaces. */
 static pb_err load_as(const char *arguments, struct settings *out, bool *done, struct pb_why *why)
 {
@@ -403,5 +389,5 @@ int main(void)
         cmocka_unit_test(config_version_tells_name_and_version),
         cmocka_unit_test(config_survives_any_file),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, scratch_start, scratch_stop);
 }

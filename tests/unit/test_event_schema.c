@@ -12,20 +12,6 @@
 /* cmocka wants setjmp and stdarg before it */
 #include <cmocka.h>
 
-static int start(void **state)
-{
-    static struct scratch s;
-    scratch_open(&s);
-    *state = &s;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(*state);
-    return 0;
-}
-
 static pb_err open_demo(void **state, const char *schema, struct manifest **out, struct pb_why *why)
 {
     char path[256];
@@ -210,5 +196,5 @@ int main(void)
         cmocka_unit_test(event_schema_comes_from_the_cache_once_it_is_there),
         cmocka_unit_test(event_schema_allows_every_sample),
     };
-    return cmocka_run_group_tests_name("event_schema", tests, start, stop);
+    return cmocka_run_group_tests_name("event_schema", tests, scratch_start, scratch_stop);
 }

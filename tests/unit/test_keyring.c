@@ -22,16 +22,7 @@ static struct scratch *folder(void **state)
 
 static int start(void **state)
 {
-    static struct scratch s;
-    scratch_open(&s);
-    *state = &s;
-    return sodium_init() < 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(*state);
-    return 0;
+    return scratch_start(state) || sodium_init() < 0;
 }
 
 static struct keyring *open_text(void **state, const char *text)
@@ -295,5 +286,5 @@ int main(void)
         cmocka_unit_test(keyring_gives_keys_newest_first),
         cmocka_unit_test(keyring_derives_the_same_keys_for_ever),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, scratch_stop);
 }

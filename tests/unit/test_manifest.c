@@ -14,20 +14,6 @@
 /* cmocka wants setjmp and stdarg before it */
 #include <cmocka.h>
 
-static int start(void **state)
-{
-    static struct scratch s;
-    scratch_open(&s);
-    *state = &s;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(*state);
-    return 0;
-}
-
 /* A whole package in the folder "demo": the text of its manifest with parts put in. */
 #define HEAD "{\"type\": \"demo\", \"name\": \"Demo\", \"description\": \"For tests\", "
 #define FIELDS                                                                                               \
@@ -643,5 +629,5 @@ int main(void)
         cmocka_unit_test(manifests_that_come_with_the_program_are_good),
         cmocka_unit_test(manifest_survives_any_change_of_its_text),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, scratch_start, scratch_stop);
 }

@@ -23,20 +23,6 @@
 #define MOMENT_MS   100  /* for what must not come */
 #define QUIET_MS    20
 
-static int start(void **state)
-{
-    static struct scratch s;
-    scratch_open(&s);
-    *state = &s;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(*state);
-    return 0;
-}
-
 static const char *url_of(void **state, const char *name, char url[300])
 {
     char path[256];
@@ -312,5 +298,5 @@ int main(void)
         cmocka_unit_test(push_sockets_are_private),
         cmocka_unit_test(push_listen_says_what_is_wrong_with_the_address),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, scratch_start, scratch_stop);
 }

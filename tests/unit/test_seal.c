@@ -33,16 +33,7 @@ static const struct seal_owner strangers[] = {
 
 static int start(void **state)
 {
-    static struct scratch s;
-    scratch_open(&s);
-    *state = &s;
-    return sodium_init() < 0;
-}
-
-static int stop(void **state)
-{
-    scratch_close(*state);
-    return 0;
+    return scratch_start(state) || sodium_init() < 0;
 }
 
 static struct keyring *ring_of(void **state, const char *text)
@@ -507,5 +498,5 @@ int main(void)
         cmocka_unit_test(seal_vectors_of_the_document_open),
         cmocka_unit_test(seal_vectors_of_plaintext_and_data_hold),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, scratch_stop);
 }

@@ -14,6 +14,28 @@ static void leave_with(struct bench *t, unsigned count)
     leave(t, 1);
 }
 
+/* A new worker with room for so many. */
+static void come(struct bench *t, uint64_t session, uint32_t room)
+{
+    join(t, session);
+    beat(t, session, 0, room, 0, 0);
+}
+
+/* As come(), and then the suspects' first wait is over. */
+static void take(struct bench *t, uint64_t session, uint32_t room)
+{
+    come(t, session, room);
+    tick(t, 200);
+}
+
+/* The only suspect, job 1, is marked and sent to the new worker; gives the fence. */
+static uint64_t take_alone(struct bench *t, uint64_t session)
+{
+    take(t, session, 10);
+    marked(t, 1);
+    return only(t, BOARD_DISPATCH).fence;
+}
+
 static size_t suspects_of(const struct bench *t)
 {
     struct board_counts c;
@@ -41,9 +63,7 @@ static void suspects_share_a_worker_with_nobody(void **state)
 {
     struct bench *t = *state;
     leave_with(t, 2);
-    join(t, 2);
-    beat(t, 2, 0, 100, 0, 0);
-    tick(t, 200);
+    take(t, 2, 100);
     struct board_effect mark = only(t, BOARD_MARK);
     accept(t, 3, 0);
     assert_int_equal(count_of(t, BOARD_DISPATCH), 0); /* the worker is kept while the mark is written */
@@ -74,8 +94,7 @@ static void suspects_that_are_paused_keep_no_worker_from_others(void **state)
     other.names[KEY_TENANT] = 2;
     leave_with(t, 1);
     assert_int_equal(board_pause(t->board, KEY_TENANT, 1, true), PB_OK);
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
+    come(t, 2, 10);
     accept_spec(t, 2, &other); /* it is busy, so that it would have to be waited for */
     assert_int_equal(count_of(t, BOARD_DISPATCH), 1);
     beat(t, 2, 1, 9, 1, only(t, BOARD_DISPATCH).fence);
@@ -106,21 +125,15 @@ static void suspects_are_charged_only_when_sent_alone(void **state)
 {
     struct bench *t = *state;
     leave_with(t, 1);
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
-    tick(t, 200);
-    marked(t, 1);
-    uint64_t fence = only(t, BOARD_DISPATCH).fence;
+    uint64_t fence = take_alone(t, 2);
     outcome(t, 2, 1, fence, OUTCOME_RETURNED); /* marked, and handed back: it runs among others now */
     beat(t, 2, 1, 10, 0, 0);
     assert_false(only(t, BOARD_DISPATCH).alone);
     for (unsigned i = 2; i <= 4; i++)
         accept(t, i, 0);
     leave(t, 2); /* with four: two groups of two */
-    for (uint64_t session = 3; session <= 8; session++) {
-        join(t, session);
-        beat(t, session, 0, 2, 0, 0);
-    }
+    for (uint64_t session = 3; session <= 8; session++)
+        come(t, session, 2);
     tick(t, 200);
     struct board_effect both[2]; /* the marked one; and its companion, which is done first */
     assert_int_equal(pair_of(t, 1, both), 2);
@@ -141,9 +154,7 @@ static void suspects_take_back_a_claim_while_marked(void **state)
     struct bench *t = *state;
     uint64_t fence = run_one(t, 1, 1);
     leave(t, 1);
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
-    tick(t, 200);
+    take(t, 2, 10);
     assert_int_equal(count_of(t, BOARD_MARK), 1);
     join(t, 3); /* it was not dead, only cut off */
     held(t, 3, 1, fence);
@@ -175,8 +186,7 @@ static void suspects_dead_after_two_runs_alone(void **state)
     struct bench *t = *state;
     leave_with(t, 1);
     for (uint64_t session = 2; session <= 3; session++) {
-        join(t, session);
-        beat(t, session, 0, 10, 0, 0);
+        come(t, session, 10);
         tick(t, 1000);
         assert_int_equal(only(t, BOARD_MARK).crashes, session - 1);
         marked(t, 1);
@@ -329,9 +339,7 @@ static void suspects_cancelled_while_marked_never_run(void **state)
 {
     struct bench *t = *state;
     leave_with(t, 1);
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
-    tick(t, 200);
+    take(t, 2, 10);
     assert_int_equal(count_of(t, BOARD_MARK), 1);
     cancel(t, 1);
     assert_int_equal(count_of(t, BOARD_NOTE), 1);
@@ -347,11 +355,7 @@ static void suspects_are_not_charged_for_a_worker_that_was_only_silent(void **st
 {
     struct bench *t = *state;
     leave_with(t, 1);
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
-    tick(t, 200);
-    marked(t, 1);
-    uint64_t fence = only(t, BOARD_DISPATCH).fence;
+    uint64_t fence = take_alone(t, 2);
     leave(t, 2); /* silent for a lease: charged */
     join(t, 3);
     held(t, 3, 1, fence);
@@ -365,9 +369,7 @@ static void suspects_wait_for_fences_as_everybody(void **state)
     struct bench *t = *state;
     leave_with(t, 8);
     t->board->fence_counter = UINT32_MAX - 2; /* the store has not raised the epoch for a long time */
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
-    tick(t, 200);
+    take(t, 2, 10);
     assert_int_equal(count_of(t, BOARD_DISPATCH), 2);
     step(t, (struct board_event){.kind = BOARD_EPOCH, .epoch = 9});
     assert_int_equal(t->board->fence_counter, 0);
@@ -377,16 +379,14 @@ static void suspects_take_a_worker_that_is_idle_rather_than_wait_for_one(void **
 {
     struct bench *t = *state;
     leave_with(t, 1);
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
+    come(t, 2, 10);
     accept(t, 2, 0);
     uint64_t long_one = only(t, BOARD_DISPATCH).fence;
     beat(t, 2, 1, 9, 1, long_one);
     tick(t, 200);
     accept(t, 3, 0);
     assert_int_equal(count_of(t, BOARD_DISPATCH), 0); /* the only worker is kept until its job is over */
-    join(t, 3);
-    beat(t, 3, 0, 10, 0, 0);
+    come(t, 3, 10);
     assert_int_equal(count_of(t, BOARD_MARK), 1);
     dispatches_only(t, 3); /* and the first one is free again */
     assert_int_equal(only(t, BOARD_DISPATCH).session, 2);
@@ -397,13 +397,9 @@ static void suspects_give_up_what_is_marked_past_its_deadline(void **state)
     struct bench *t = *state;
     struct board_spec soon = plain;
     soon.deadline_ms = 3000;
-    join(t, 1);
-    accept_spec(t, 1, &soon);
-    beat(t, 1, 0, 1, 0, 0);
+    run_spec(t, 1, 1, &soon);
     leave(t, 1);
-    join(t, 2);
-    beat(t, 2, 0, 10, 0, 0);
-    tick(t, 200);
+    take(t, 2, 10);
     assert_int_equal(count_of(t, BOARD_MARK), 1);
     tick(t, 2000);
     assert_int_equal(t->fx.count, 0);
