@@ -21,16 +21,11 @@ struct pass {
     struct store_op **ops;
     struct stored *stored;
     struct pb_id *ids;
-    bool *duplicate, *judged;
+    bool *duplicate;
     size_t count;
     struct store_op *const *all; /* of the bulk, for whose names are just being freed */
     size_t all_count;
 };
-
-static const struct store_change *change_of(const struct store_op *op)
-{
-    return &op->change;
-}
 
 /* -- the condition -- */
 
@@ -68,7 +63,7 @@ static void on_stored(void *arg, size_t i, const bson_t *doc)
 static pb_err read_stored(struct mongo *m, struct pass *p, struct pb_why *why)
 {
     for (size_t i = 0; i < p->count; i++) {
-        p->ids[i] = change_of(p->ops[i])->doc.id;
+        p->ids[i] = p->ops[i]->change.doc.id;
         p->stored[i] = (struct stored){0};
     }
     return mongo_find_ids(m, MONGO_INTEGRATIONS, ID_INTEGRATION, p->ids, p->count,
@@ -87,7 +82,7 @@ static bool is_changed_here(const struct pass *p, const struct store_op *op, con
 /* Is the name another's? Then it is taken, unless the other one's is being changed together with this. */
 static pb_err judge_name(struct mongo *m, const struct pass *p, struct store_op *op, struct pb_why *why)
 {
-    const struct integration *in = &change_of(op)->doc;
+    const struct integration *in = &op->change.doc;
     struct pb_id owner;
     pb_err err = mongo_name_owner(m, in->tenant, in->name, &owner, why);
     if (err == PB_E_NOT_FOUND)
@@ -166,7 +161,7 @@ static size_t add_change(void *arg, size_t i, mongoc_bulk_operation_t *bulk)
     static size_t (*const adds[])(mongoc_bulk_operation_t *, bson_t *, const struct store_change *) = {
         [CHANGE_CREATE] = add_create, [CHANGE_REPLACE] = add_replace, [CHANGE_DELETE] = add_delete};
     const struct pass *p = arg;
-    const struct store_change *c = change_of(p->ops[i]);
+    const struct store_change *c = &p->ops[i]->change;
     bson_t filter = BSON_INITIALIZER;
     mongo_put_id(&filter, "_id", ID_INTEGRATION, &c->doc.id);
     size_t size = adds[c->kind](bulk, &filter, c);
@@ -182,7 +177,6 @@ static void pass_fini(struct pass *p)
     free(p->stored);
     free(p->ids);
     free(p->duplicate);
-    free(p->judged);
 }
 
 static pb_err pass_init(struct pass *p, struct store_op *const *ops, size_t count)
@@ -191,11 +185,10 @@ static pb_err pass_init(struct pass *p, struct store_op *const *ops, size_t coun
                        .stored = calloc(count, sizeof p->stored[0]),
                        .ids = calloc(count, sizeof p->ids[0]),
                        .duplicate = calloc(count, sizeof p->duplicate[0]),
-                       .judged = calloc(count, sizeof p->judged[0]),
                        .count = count,
                        .all = ops,
                        .all_count = count};
-    if (!p->ops || !p->stored || !p->ids || !p->duplicate || !p->judged) {
+    if (!p->ops || !p->stored || !p->ids || !p->duplicate) {
         pass_fini(p);
         return PB_E_MEMORY;
     }
@@ -212,7 +205,7 @@ static pb_err sort_out(struct mongo *m, struct pass *p, struct pb_why *why)
     for (size_t i = 0; i < p->count && !err; i++) {
         struct store_op *op = p->ops[i];
         bool again;
-        op->outcome = judge(change_of(op), &p->stored[i], &again);
+        op->outcome = judge(&op->change, &p->stored[i], &again);
         if (op->outcome || again)
             continue;
         if (p->duplicate[i])
@@ -237,7 +230,7 @@ static void give_up(const struct pass *p)
 static bool any_deletes(struct store_op *const *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (change_of(ops[i])->kind == CHANGE_DELETE)
+        if (ops[i]->change.kind == CHANGE_DELETE)
             return true;
     return false;
 }
@@ -286,8 +279,8 @@ pb_err mongo_changes_judge(struct mongo *m, struct store_op *const *ops, size_t 
     err = read_stored(m, &p, why);
     for (size_t i = 0; i < count && !err; i++) {
         bool again;
-        ops[i]->outcome = judge(change_of(ops[i]), &p.stored[i], &again);
-        if (!ops[i]->outcome && !again && change_of(ops[i])->kind != CHANGE_DELETE)
+        ops[i]->outcome = judge(&ops[i]->change, &p.stored[i], &again);
+        if (!ops[i]->outcome && !again && ops[i]->change.kind != CHANGE_DELETE)
             err = judge_name(m, &p, ops[i], why);
     }
     pass_fini(&p);
