@@ -56,8 +56,6 @@ static int read_credentials(struct client *c, struct buf *out)
 /* -- credentials from the terminal -- */
 
 struct asking {
-    struct client *client;
-    const json_t *schema;
     struct buf *out; /* the JSON object under way */
     json_t *given;   /* what is not secret: visibleWhen looks at it */
     bool some;
@@ -193,7 +191,7 @@ static size_t sort_fields(const json_t *schema, struct place *places)
 
 static int ask_fields(struct client *c, const json_t *schema, struct buf *out)
 {
-    struct asking a = {.client = c, .schema = schema, .out = out, .given = json_object()};
+    struct asking a = {.out = out, .given = json_object()};
     struct place places[LIMIT_PACKAGE_FIELDS];
     size_t count = sort_fields(schema, places);
     pb_err err = PB_OK;
