@@ -4,7 +4,6 @@
 #include "common/package_file.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char scheme[] = "package://";

@@ -2,7 +2,6 @@
 #include "common/client/batch.h"
 #include "common/clock.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
