@@ -72,6 +72,8 @@ static pb_err compile(const struct manifest *m, const struct event_type *e, stru
     pb_err err = read_schema(m, e, &text, why);
     if (err)
         return err;
+    if (source->file)
+        source->file(source->user, e->schema_path, buf_peek(&text), text.len);
     snprintf(uri, sizeof uri, "%s%.64s/%.400s", scheme, m->type, e->schema_path);
     if (linter)
         err = js_lint(linter, buf_peek(&text), text.len, &options, why);

@@ -8,7 +8,7 @@
 #include "common/jsonschema/cache.h"
 #include "common/manifest.h"
 
-/* Told of every file that a schema's references brought in, in the order of compiling. */
+/* Told of the schema's own file, then of those that its references brought in, in the order of compiling. */
 typedef void event_schema_file(void *user, const char *path, const char *text, size_t len);
 
 /* Compiles the schema of an event; formats are asserted. Fails with a place that names file and JSON pointer
