@@ -6,20 +6,12 @@
 
 #include <stdlib.h>
 
-#define TOMBSTONE_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
-#define PASSES_MAX        5 /* of changes that others' writes come between */
-
-/* What the store has under an id. */
-struct stored {
-    bool exists, deleted;
-    uint64_t fence;
-    int64_t generation, revision;
-};
+#define PASSES_MAX 5 /* of changes that others' writes come between */
 
 /* The changes that a pass is about. All arrays are as long as count was at first. */
 struct pass {
     struct store_op **ops;
-    struct stored *stored;
+    struct store_seen *stored;
     struct pb_id *ids;
     bool *duplicate;
     size_t count;
@@ -27,44 +19,24 @@ struct pass {
     size_t all_count;
 };
 
-/* -- the condition -- */
-
-/* The contract's words; *again is set when this very attempt has written already. */
-static pb_err judge(const struct store_change *c, const struct stored *s, bool *again)
-{
-    bool create = c->kind == CHANGE_CREATE, remove = c->kind == CHANGE_DELETE;
-    *again = false;
-    if (s->deleted) {
-        *again = remove && s->fence == c->fence;
-        return *again ? PB_OK : create && s->fence >= c->fence ? PB_E_CONFLICT : PB_E_NOT_FOUND;
-    }
-    if (!s->exists)
-        return create ? PB_OK : PB_E_NOT_FOUND;
-    if (s->fence > c->fence)
-        return PB_E_CONFLICT;
-    *again = s->fence == c->fence && !remove;
-    if (*again || create)
-        return PB_OK;
-    bool same = s->generation == c->if_generation && (!c->if_revision || s->revision == c->if_revision);
-    return same ? PB_OK : PB_E_CONFLICT;
-}
+/* -- the conditions -- */
 
 static void on_stored(void *arg, size_t i, const bson_t *doc)
 {
     struct pass *p = arg;
     bool deleted = mongo_has(doc, "deletedAt");
-    p->stored[i] = (struct stored){.exists = !deleted,
-                                   .deleted = deleted,
-                                   .fence = (uint64_t)mongo_get_number(doc, "fence"),
-                                   .generation = mongo_get_number(doc, "generation"),
-                                   .revision = mongo_get_number(doc, "revision")};
+    p->stored[i] = (struct store_seen){.exists = !deleted,
+                                       .deleted = deleted,
+                                       .fence = (uint64_t)mongo_get_number(doc, "fence"),
+                                       .generation = mongo_get_number(doc, "generation"),
+                                       .revision = mongo_get_number(doc, "revision")};
 }
 
 static pb_err read_stored(struct mongo *m, struct pass *p, struct pb_why *why)
 {
     for (size_t i = 0; i < p->count; i++) {
         p->ids[i] = p->ops[i]->change.doc.id;
-        p->stored[i] = (struct stored){0};
+        p->stored[i] = (struct store_seen){0};
     }
     return mongo_find_ids(m, MONGO_INTEGRATIONS, ID_INTEGRATION, p->ids, p->count,
                           "{\"fence\": 1, \"generation\": 1, \"revision\": 1, \"deletedAt\": 1}", on_stored,
@@ -205,7 +177,7 @@ static pb_err sort_out(struct mongo *m, struct pass *p, struct pb_why *why)
     for (size_t i = 0; i < p->count && !err; i++) {
         struct store_op *op = p->ops[i];
         bool again;
-        op->outcome = judge(&op->change, &p->stored[i], &again);
+        op->outcome = store_judge(&op->change, &p->stored[i], &again);
         if (op->outcome || again)
             continue;
         if (p->duplicate[i])
@@ -239,7 +211,7 @@ static bool any_deletes(struct store_op *const *ops, size_t count)
 static pb_err purge_tombstones(struct mongo *m, struct pb_why *why)
 {
     bson_t *filter =
-        BCON_NEW("deletedAt", "{", "$lt", BCON_DATE_TIME(clock_wall_ms() - TOMBSTONE_KEEP_MS), "}");
+        BCON_NEW("deletedAt", "{", "$lt", BCON_DATE_TIME(clock_wall_ms() - STORE_TOMBSTONE_KEEP_MS), "}");
     bson_error_t error;
     pb_err err = PB_OK;
     if (!mongoc_collection_delete_many(m->collections[MONGO_INTEGRATIONS], filter, NULL, NULL, &error))
@@ -279,7 +251,7 @@ pb_err mongo_changes_judge(struct mongo *m, struct store_op *const *ops, size_t 
     err = read_stored(m, &p, why);
     for (size_t i = 0; i < count && !err; i++) {
         bool again;
-        ops[i]->outcome = judge(&ops[i]->change, &p.stored[i], &again);
+        ops[i]->outcome = store_judge(&ops[i]->change, &p.stored[i], &again);
         if (!ops[i]->outcome && !again && ops[i]->change.kind != CHANGE_DELETE)
             err = judge_name(m, &p, ops[i], why);
     }

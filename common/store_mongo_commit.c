@@ -461,18 +461,6 @@ static pb_err try_commit(struct mongo *m, struct store_op *const *ops, size_t co
     return err;
 }
 
-/* What the operations of a commit that failed were told is taken back. */
-static void undo_answers(struct store_op *const *ops, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        ops[i]->existing_job = (struct pb_id){0};
-        ops[i]->purge.removed = 0;
-        ops[i]->epoch = 0;
-        if (ops[i]->kind == STORE_REVIVE_JOB)
-            mongo_jobs_forget_revived(ops[i]);
-    }
-}
-
 /* A failure that passes (a new primary, a connection that broke) is worth a second try at once: libmongoc
  * repeats single commands once, and the rest of the commit is still to do. */
 pb_err mongo_commit(struct store *base, struct store_op *const *ops, size_t count, struct pb_why *why)
@@ -486,7 +474,7 @@ pb_err mongo_commit(struct store *base, struct store_op *const *ops, size_t coun
         m->repeating = err != PB_OK;
         if (!err)
             return PB_OK;
-        undo_answers(ops, count);
+        store_undo_answers(ops, count);
         if (!m->transient)
             return err;
     }
