@@ -112,21 +112,6 @@ static pb_err found_one(void *arg, const bson_t *doc, struct pb_why *why)
     return PB_OK;
 }
 
-static void put_ids(bson_t *filter, const struct lookup *l)
-{
-    bson_t part, array;
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &part);
-    BSON_APPEND_ARRAY_BEGIN(&part, "$in", &array);
-    for (size_t i = 0; i < l->count; i++) {
-        char digits[16];
-        const char *key;
-        bson_uint32_to_string((uint32_t)i, &key, digits, sizeof digits);
-        mongo_put_id(&array, key, l->prefix, &l->ids[i]);
-    }
-    bson_append_array_end(&part, &array);
-    bson_append_document_end(filter, &part);
-}
-
 static pb_err run_lookup(struct mongo *m, enum mongo_collection c, struct lookup *l, const char *projection,
                          struct pb_why *why)
 {
@@ -135,7 +120,7 @@ static pb_err run_lookup(struct mongo *m, enum mongo_collection c, struct lookup
     bson_t *fields = bson_new_from_json((const uint8_t *)projection, -1, &error);
     if (fields)
         BSON_APPEND_DOCUMENT(&opts, "projection", fields);
-    put_ids(&filter, l);
+    mongo_put_ids(&filter, l->prefix, l->ids, l->count);
     pb_err err = mongo_find(m, c, &filter, &opts, found_one, l, why);
     bson_destroy(fields);
     bson_destroy(&filter);
