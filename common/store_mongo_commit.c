@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYS_MAX       4 /* of one operation */
-#define EPOCH_KEY      "epoch"
-#define EPOCH_MAX      INT64_C(2147483647)
-#define DUPLICATE_CODE 11000
+#define KEYS_MAX  4 /* of one operation */
+#define EPOCH_KEY "epoch"
+#define EPOCH_MAX INT64_C(2147483647)
 
 /* -- what an operation touches -- */
 
@@ -142,7 +141,7 @@ static pb_err raise_epoch(struct mongo *m, struct store_op *op, struct pb_why *w
         mongoc_collection_find_and_modify_with_opts(m->collections[MONGO_META], filter, opts, &reply, &error);
     if (ok && bson_iter_init(&at, &reply) && bson_iter_find_descendant(&at, "value.value", &value))
         op->epoch = (uint32_t)bson_iter_as_int64(&value);
-    else if (error.code == DUPLICATE_CODE) /* it is there, and not below its end */
+    else if (error.code == MONGO_DUPLICATE) /* it is there, and not below its end */
         op->outcome = PB_E_LIMIT;
     else
         err = mongo_fail(m, &error, why);
@@ -160,7 +159,7 @@ static pb_err add_token(struct mongo *m, struct store_op *op, struct pb_why *why
     pb_err err = PB_OK;
     mongo_token_put(&doc, &op->token);
     if (!mongoc_collection_insert_one(m->collections[MONGO_TOKENS], &doc, NULL, NULL, &error)) {
-        if (error.code != DUPLICATE_CODE)
+        if (error.code != MONGO_DUPLICATE)
             err = mongo_fail(m, &error, why);
         else if (!m->repeating)
             op->outcome = PB_E_EXISTS;
