@@ -161,6 +161,16 @@ static pb_err find_one(struct mongo *m, enum mongo_collection c, const bson_t *f
     return err ? err : one.err;
 }
 
+static pb_err find_by_id(struct store *base, enum mongo_collection c, const char *prefix,
+                         const struct pb_id *id, mongo_each *each, void *out, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER;
+    mongo_put_id(&filter, "_id", prefix, id);
+    pb_err err = find_one(of(base), c, &filter, NULL, each, out, why);
+    bson_destroy(&filter);
+    return err;
+}
+
 static pb_err take_integration(void *arg, const bson_t *doc, struct pb_why *why)
 {
     struct one *one = arg;
@@ -173,11 +183,7 @@ static pb_err take_integration(void *arg, const bson_t *doc, struct pb_why *why)
 static pb_err get_integration(struct store *base, const struct pb_id *id, struct integration *out,
                               struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER;
-    mongo_put_id(&filter, "_id", ID_INTEGRATION, id);
-    pb_err err = find_one(of(base), MONGO_INTEGRATIONS, &filter, NULL, take_integration, out, why);
-    bson_destroy(&filter);
-    return err;
+    return find_by_id(base, MONGO_INTEGRATIONS, ID_INTEGRATION, id, take_integration, out, why);
 }
 
 static pb_err take_id(void *arg, const bson_t *doc, struct pb_why *why)
@@ -217,11 +223,7 @@ static pb_err take_job(void *arg, const bson_t *doc, struct pb_why *why)
 
 static pb_err get_job(struct store *base, const struct pb_id *id, struct job *out, struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER;
-    mongo_put_id(&filter, "_id", ID_JOB, id);
-    pb_err err = find_one(of(base), MONGO_JOBS, &filter, NULL, take_job, out, why);
-    bson_destroy(&filter);
-    return err;
+    return find_by_id(base, MONGO_JOBS, ID_JOB, id, take_job, out, why);
 }
 
 static pb_err take_batch(void *arg, const bson_t *doc, struct pb_why *why)
@@ -234,11 +236,7 @@ static pb_err take_batch(void *arg, const bson_t *doc, struct pb_why *why)
 static pb_err get_batch(struct store *base, const struct pb_id *id, struct store_batch *out,
                         struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER;
-    mongo_put_id(&filter, "_id", ID_BATCH, id);
-    pb_err err = find_one(of(base), MONGO_BATCHES, &filter, NULL, take_batch, out, why);
-    bson_destroy(&filter);
-    return err;
+    return find_by_id(base, MONGO_BATCHES, ID_BATCH, id, take_batch, out, why);
 }
 
 static pb_err take_schedule(void *arg, const bson_t *doc, struct pb_why *why)

@@ -168,34 +168,35 @@ static pb_err add_token(struct mongo *m, struct store_op *op, struct pb_why *why
     return err;
 }
 
-static pb_err put_batch(struct mongo *m, struct store_op *op, struct pb_why *why)
+/* The whole document, in the place of an older one if there is one. Takes filter and doc. */
+static pb_err put_whole(struct mongo *m, enum mongo_collection where, bson_t *filter, bson_t *doc,
+                        struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER, *opts = BCON_NEW("upsert", BCON_BOOL(true));
+    bson_t *opts = BCON_NEW("upsert", BCON_BOOL(true));
     bson_error_t error;
     pb_err err = PB_OK;
-    mongo_put_id(&filter, "_id", ID_BATCH, &op->batch.id);
-    mongo_batch_put(&doc, &op->batch);
-    if (!mongoc_collection_replace_one(m->collections[MONGO_BATCHES], &filter, &doc, opts, NULL, &error))
+    if (!mongoc_collection_replace_one(m->collections[where], filter, doc, opts, NULL, &error))
         err = mongo_fail(m, &error, why);
-    bson_destroy(&filter);
-    bson_destroy(&doc);
+    bson_destroy(filter);
+    bson_destroy(doc);
     bson_destroy(opts);
     return err;
 }
 
+static pb_err put_batch(struct mongo *m, struct store_op *op, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
+    mongo_put_id(&filter, "_id", ID_BATCH, &op->batch.id);
+    mongo_batch_put(&doc, &op->batch);
+    return put_whole(m, MONGO_BATCHES, &filter, &doc, why);
+}
+
 static pb_err put_schedule(struct mongo *m, struct store_op *op, struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER, *opts = BCON_NEW("upsert", BCON_BOOL(true));
-    bson_error_t error;
-    pb_err err = PB_OK;
+    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
     mongo_put_schedule_id(&filter, op->schedule.tenant, op->schedule.name);
     mongo_schedule_put(&doc, &op->schedule);
-    if (!mongoc_collection_replace_one(m->collections[MONGO_SCHEDULES], &filter, &doc, opts, NULL, &error))
-        err = mongo_fail(m, &error, why);
-    bson_destroy(&filter);
-    bson_destroy(&doc);
-    bson_destroy(opts);
-    return err;
+    return put_whole(m, MONGO_SCHEDULES, &filter, &doc, why);
 }
 
 static pb_err drop_schedule(struct mongo *m, struct store_op *op, struct pb_why *why)
