@@ -132,7 +132,7 @@ static pb_err raise_epoch(struct mongo *m, struct store_op *op, struct pb_why *w
     bson_t *filter = BCON_NEW("_id", EPOCH_KEY, "value", "{", "$lt", BCON_INT64(EPOCH_MAX), "}");
     bson_t *update = BCON_NEW("$inc", "{", "value", BCON_INT64(1), "}"), reply;
     bson_iter_t at, value;
-    bson_error_t error;
+    bson_error_t error = {0};
     pb_err err = PB_OK;
     mongoc_find_and_modify_opts_set_update(opts, update);
     mongoc_find_and_modify_opts_set_flags(opts,
