@@ -32,20 +32,15 @@ int batch_ask(struct client *c, const char *method, const char *id, const char *
               json_t **out)
 {
     char path[64 + CLIENT_ID_BYTES];
-    struct api_answer answer = {0};
     int status = check_id(c, id);
     if (status)
         return status;
     snprintf(path, sizeof path, "/v1/batches/%s%s", id, verb);
-    status =
-        client_call(c,
-                    &(struct api_request){
-                        .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0},
-                    &answer);
-    if (!status)
-        *out = json_incref(answer.body);
-    api_answer_fini(&answer);
-    return status;
+    return client_fetch(
+        c,
+        &(struct api_request){
+            .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0},
+        out);
 }
 
 /* -- watching -- */

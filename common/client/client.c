@@ -141,6 +141,16 @@ int client_call(struct client *c, const struct api_request *r, struct api_answer
     return status;
 }
 
+int client_fetch(struct client *c, const struct api_request *r, json_t **out)
+{
+    struct api_answer answer = {0};
+    int status = client_call(c, r, &answer);
+    if (!status)
+        *out = json_incref(answer.body);
+    api_answer_fini(&answer);
+    return status;
+}
+
 /* -- lists -- */
 
 void client_filter(const struct settings *s, struct buf *path)
@@ -246,16 +256,10 @@ int client_find(struct client *c, const char *operand, json_t **out)
 {
     char path[64 + CLIENT_ID_BYTES];
     struct pb_id id;
-    struct api_answer answer = {0};
     if (id_parse(operand, ID_INTEGRATION, &id) != PB_OK)
         return find_by_name(c, operand, out);
     snprintf(path, sizeof path, "/v1/integrations/%s", operand);
-    struct api_request request = {.method = "GET", .path = path};
-    int status = client_call(c, &request, &answer);
-    if (!status)
-        *out = json_incref(answer.body);
-    api_answer_fini(&answer);
-    return status;
+    return client_fetch(c, &(struct api_request){.method = "GET", .path = path}, out);
 }
 
 /* -- jobs -- */
@@ -270,19 +274,17 @@ static bool has_ended(const json_t *job)
 static int read_job(struct client *c, json_t **job)
 {
     char path[64 + CLIENT_ID_BYTES];
-    struct api_answer answer = {0};
+    json_t *now = NULL;
     struct pb_id id;
     const char *text = json_text_at(*job, "id");
     if (!text || id_parse(text, ID_JOB, &id) != PB_OK)
         return client_say(c, CLIENT_NO, "the broker's answer names no job");
     snprintf(path, sizeof path, "/v1/jobs/%s", text);
-    struct api_request request = {.method = "GET", .path = path};
-    int status = client_call(c, &request, &answer);
+    int status = client_fetch(c, &(struct api_request){.method = "GET", .path = path}, &now);
     if (!status) {
         json_decref(*job);
-        *job = json_incref(answer.body);
+        *job = now;
     }
-    api_answer_fini(&answer);
     return status;
 }
 

@@ -32,6 +32,9 @@ int client_open(struct client *c);
 int client_call(struct client *c, const struct api_request *r, struct api_answer *out);
 /* The same, but leaves refusals to the caller: only that no answer came is an error. */
 int client_ask(struct client *c, const struct api_request *r, struct api_answer *out);
+/* As client_call, but gives the document alone: *out is the caller's to json_decref, and NULL
+ * where the answer has none. */
+int client_fetch(struct client *c, const struct api_request *r, json_t **out);
 /* Says a refusal of the broker on out: standard output where it is the command's answer, else standard error.
  * With --json it is printed as it came. Gives CLIENT_NO. */
 int client_refused(struct client *c, const struct api_answer *a, FILE *out);

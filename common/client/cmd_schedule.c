@@ -58,7 +58,6 @@ static int run_list(struct client *c)
 /* *out is NULL where the answer has no body. */
 static int ask(struct client *c, const char *method, const char *body, json_t **out)
 {
-    struct api_answer answer = {0};
     struct buf path;
     buf_init(&path, 4096);
     buf_text(&path, "/v1/schedules/");
@@ -69,14 +68,11 @@ static int ask(struct client *c, const char *method, const char *body, json_t **
     }
     int status = client_open(c);
     if (!status)
-        status = client_call(
+        status = client_fetch(
             c,
             &(struct api_request){
                 .method = method, .path = buf_peek(&path), .body = body, .body_len = body ? strlen(body) : 0},
-            &answer);
-    if (!status)
-        *out = json_incref(answer.body);
-    api_answer_fini(&answer);
+            out);
     buf_fini(&path);
     return status;
 }
