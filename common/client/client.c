@@ -3,6 +3,7 @@
 #include "common/client/answer.h"
 #include "common/clock.h"
 #include "common/id.h"
+#include "common/limits.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,6 +47,20 @@ void client_print_json(const struct client *c, const json_t *json)
     size_t flags = JSON_ENCODE_ANY | (c->term.out_tty ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
     json_dumpf(json, stdout, flags);
     fputc('\n', stdout);
+}
+
+int client_show_check(const struct client *c, const json_t *check, const char *name)
+{
+    struct buf b;
+    bool valid = json_is_true(json_object_get(check, "isValid"));
+    buf_init(&b, 2 * LIMIT_EVENT_ANSWER_BYTES);
+    if (c->settings.json)
+        client_print_json(c, check);
+    else
+        answer_check(check, name, c->term.color, &b);
+    term_print(&b);
+    buf_fini(&b);
+    return valid ? CLIENT_DONE : CLIENT_NO;
 }
 
 int client_show_list(const struct client *c, json_t *items, const struct table *table, const char *if_none)

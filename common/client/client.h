@@ -47,6 +47,10 @@ int client_say(const struct client *c, int exit, const char *format, ...)
 /* Prints the document on standard output: for --json. */
 void client_print_json(const struct client *c, const json_t *json);
 
+/* Prints an event's check, {isValid, errors}, that of the file or payload that name says. CLIENT_NO: it is
+ * not valid. */
+int client_show_check(const struct client *c, const json_t *check, const char *name);
+
 /* Prints a list: with --json items, else the table of them, or where that is empty if_none. */
 int client_show_list(const struct client *c, json_t *items, const struct table *table, const char *if_none);
 

@@ -74,21 +74,6 @@ static int find_target(struct validation *v, const char *target)
 
 /* -- one -- */
 
-static int print_one(struct validation *v, const json_t *check)
-{
-    struct client *c = v->client;
-    struct buf b;
-    bool valid = json_is_true(json_object_get(check, "isValid"));
-    buf_init(&b, 2 * LIMIT_EVENT_ANSWER_BYTES);
-    if (c->settings.json)
-        client_print_json(c, check);
-    else
-        answer_check(check, v->name, c->term.color, &b);
-    term_print(&b);
-    buf_fini(&b);
-    return valid ? CLIENT_DONE : CLIENT_NO;
-}
-
 static int read_whole(struct validation *v)
 {
     char bytes[16384];
@@ -116,8 +101,8 @@ static int validate_one(struct validation *v)
                                   .limit_ms = REQUEST_MS};
     status = client_ask(v->client, &request, &answer);
     if (!status)
-        status =
-            answer.status >= 400 ? client_refused(v->client, &answer, stderr) : print_one(v, answer.body);
+        status = answer.status >= 400 ? client_refused(v->client, &answer, stderr)
+                                      : client_show_check(v->client, answer.body, v->name);
     api_answer_fini(&answer);
     return status;
 }
