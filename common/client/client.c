@@ -5,6 +5,7 @@
 #include "common/id.h"
 #include "common/limits.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +40,20 @@ int client_fail(const struct client *c, int exit, const struct pb_why *why)
     fprintf(stderr, "patchbay%s%s: %s\n", c->command ? " " : "", c->command ? c->command : "", buf_peek(&b));
     buf_fini(&b);
     return exit;
+}
+
+int client_open_file(const struct client *c, const char *path, FILE **out, const char **name)
+{
+    bool input = strcmp(path, "-") == 0;
+    *name = input ? "standard input" : path;
+    *out = input ? stdin : fopen(path, "re");
+    return *out ? CLIENT_DONE : client_say(c, CLIENT_USAGE, "%s cannot be opened: %s", path, strerror(errno));
+}
+
+void client_close_file(FILE *f)
+{
+    if (f != stdin)
+        fclose(f);
 }
 
 void client_print_json(const struct client *c, const json_t *json)

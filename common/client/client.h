@@ -44,6 +44,11 @@ int client_fail(const struct client *c, int exit, const struct pb_why *why);
 int client_say(const struct client *c, int exit, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Opens a file for reading; "-" is standard input. *name is what messages call it, lent by path. Gives an
+ * exit status; what is wrong has been said. */
+int client_open_file(const struct client *c, const char *path, FILE **out, const char **name);
+void client_close_file(FILE *f); /* leaves standard input open */
+
 /* Prints the document on standard output: for --json. */
 void client_print_json(const struct client *c, const json_t *json);
 

@@ -227,20 +227,17 @@ static int validate(struct validation *v)
 
 static int run(struct client *c)
 {
-    const char *file = c->settings.operands[2];
-    bool input = strcmp(file, "-") == 0;
-    struct validation v = {
-        .client = c, .name = input ? "standard input" : file, .in = input ? stdin : fopen(file, "re")};
-    if (!v.in)
-        return client_say(c, CLIENT_USAGE, "%s cannot be opened: %s", file, strerror(errno));
+    struct validation v = {.client = c};
+    int status = client_open_file(c, c->settings.operands[2], &v.in, &v.name);
+    if (status)
+        return status;
     buf_init(&v.path, PATH_BYTES);
     buf_init(&v.chunk, LIMIT_HTTP_BULK_BYTES + CHUNK_BYTES);
-    int status = validate(&v);
+    status = validate(&v);
     free(v.numbers);
     buf_fini(&v.chunk);
     buf_fini(&v.path);
-    if (!input)
-        fclose(v.in);
+    client_close_file(v.in);
     return status;
 }
 
