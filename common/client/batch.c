@@ -43,6 +43,26 @@ int batch_ask(struct client *c, const char *method, const char *id, const char *
         out);
 }
 
+/* -- showing -- */
+
+void batch_put_filter(const json_t *record, struct buf *out)
+{
+    const char *name;
+    json_t *value;
+    bool some = false;
+    json_object_foreach(json_object_get(record, "filter"), name, value)
+    {
+        const char *text = json_string_value(value);
+        buf_text(out, some ? ", " : "");
+        text_safe(out, name);
+        buf_text(out, " ");
+        text_safe(out, text ? text : "-");
+        some = true;
+    }
+    if (!some)
+        buf_text(out, "all");
+}
+
 /* -- watching -- */
 
 struct watch {

@@ -1,5 +1,5 @@
 /* patchbay schedule: list, show, set and rm: batches that start by themselves. */
-#include "common/client/client.h"
+#include "common/client/batch.h"
 #include "common/limits.h"
 
 #include <stddef.h>
@@ -84,21 +84,6 @@ static void put_line(struct buf *b, const char *head, const char *text)
     buf_text(b, "\n");
 }
 
-static void put_filter(const json_t *schedule, struct buf *b)
-{
-    const char *name;
-    json_t *value;
-    bool some = false;
-    buf_text(b, "filter    ");
-    json_object_foreach(json_object_get(schedule, "filter"), name, value)
-    {
-        buf_printf(b, "%s%s ", some ? ", " : "", name);
-        text_safe(b, json_string_value(value));
-        some = true;
-    }
-    buf_text(b, some ? "\n" : "all\n");
-}
-
 static void put_runs(const json_t *schedule, struct buf *b)
 {
     const char *skipped = json_text_in(schedule, "lastSkipped", "at"),
@@ -120,7 +105,9 @@ static void render(const json_t *schedule, struct buf *b)
     put_line(b, "tenant", json_text_at(schedule, "tenant"));
     put_line(b, "cron", json_text_at(schedule, "cron"));
     put_line(b, "time zone", json_text_at(schedule, "timeZone"));
-    put_filter(schedule, b);
+    buf_text(b, "filter    ");
+    batch_put_filter(schedule, b);
+    buf_text(b, "\n");
     if (rate)
         buf_printf(b, "rate      %lld a second at most\n", rate);
     if (jitter)
