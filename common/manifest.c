@@ -637,17 +637,15 @@ const struct manifest *manifests_find(const struct manifests *all, const char *t
 
 pb_err manifest_schema(const struct manifest *m, const char *event_type, char **out, size_t *len)
 {
-    for (size_t i = 0; i < m->event_count; i++) {
-        struct buf text;
-        if (strcmp(m->events[i].event_type, event_type) != 0)
-            continue;
-        pb_err err = package_file_read(m->folder, m->events[i].schema_path, LIMIT_SCHEMA_BYTES, &text);
-        if (err)
-            return err;
-        *out = buf_take(&text, len);
-        return *out ? PB_OK : PB_E_MEMORY;
-    }
-    return PB_E_NOT_FOUND;
+    const struct event_type *e = event_find(m, event_type, strlen(event_type));
+    struct buf text;
+    if (!e)
+        return PB_E_NOT_FOUND;
+    pb_err err = package_file_read(m->folder, e->schema_path, LIMIT_SCHEMA_BYTES, &text);
+    if (err)
+        return err;
+    *out = buf_take(&text, len);
+    return *out ? PB_OK : PB_E_MEMORY;
 }
 
 char *manifest_supported_events(const struct manifest *m)
