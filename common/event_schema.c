@@ -4,7 +4,6 @@
 #include "common/package_file.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char scheme[] = "package://";
@@ -73,6 +72,8 @@ static pb_err compile(const struct manifest *m, const struct event_type *e, stru
     pb_err err = read_schema(m, e, &text, why);
     if (err)
         return err;
+    if (source->file)
+        source->file(source->user, e->schema_path, buf_peek(&text), text.len);
     snprintf(uri, sizeof uri, "%s%.64s/%.400s", scheme, m->type, e->schema_path);
     if (linter)
         err = js_lint(linter, buf_peek(&text), text.len, &options, why);
@@ -84,10 +85,10 @@ static pb_err compile(const struct manifest *m, const struct event_type *e, stru
     return err;
 }
 
-pb_err event_schema_compile(const struct manifest *m, const struct event_type *e, event_schema_file *file,
-                            void *user, struct js_schema **out, struct pb_why *why)
+pb_err event_schema_compile(const struct manifest *m, const struct event_type *e, struct js_schema **out,
+                            struct pb_why *why)
 {
-    struct source source = {m, file, user};
+    struct source source = {.m = m};
     return compile(m, e, NULL, &source, out, why);
 }
 
@@ -109,7 +110,7 @@ struct wanted {
 static pb_err make(void *user, struct js_schema **out, struct pb_why *why)
 {
     const struct wanted *w = user;
-    return event_schema_compile(w->m, w->e, NULL, NULL, out, why);
+    return event_schema_compile(w->m, w->e, out, why);
 }
 
 const struct event_type *event_find(const struct manifest *m, const char *name, size_t len)

@@ -8,13 +8,13 @@
 #include "common/jsonschema/cache.h"
 #include "common/manifest.h"
 
-/* Told of every file that a schema's references brought in, in the order of compiling. */
+/* Told of the schema's own file, then of those that its references brought in, in the order of compiling. */
 typedef void event_schema_file(void *user, const char *path, const char *text, size_t len);
 
 /* Compiles the schema of an event; formats are asserted. Fails with a place that names file and JSON pointer
- * ("stripe/schemas/charge.json#/properties/amount/type"). file may be NULL. */
-pb_err event_schema_compile(const struct manifest *m, const struct event_type *e, event_schema_file *file,
-                            void *user, struct js_schema **out, struct pb_why *why) PB_CHECKED;
+ * ("stripe/schemas/charge.json#/properties/amount/type"). */
+pb_err event_schema_compile(const struct manifest *m, const struct event_type *e, struct js_schema **out,
+                            struct pb_why *why) PB_CHECKED;
 
 /* The same, and first of all whether the whole file is what its draft's meta-schema allows, the parts that no
  * event reaches included. The linter is one thread's. */

@@ -9,13 +9,10 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -396,20 +393,8 @@ static void hash_part(void *user, const char *name, const char *text, size_t len
     crypto_hash_sha256_update(h, (const uint8_t *)text, len);
 }
 
-/* An event's schema, with the files that it refers to. */
-static pb_err hash_event(const struct manifest *m, const struct event_type *e, struct js_linter *linter,
-                         crypto_hash_sha256_state *h, struct pb_why *why)
-{
-    struct buf schema;
-    pb_err err = package_file_read(m->folder, e->schema_path, LIMIT_SCHEMA_BYTES, &schema);
-    if (err)
-        return err;
-    hash_part(h, e->schema_path, buf_peek(&schema), schema.len);
-    buf_fini(&schema);
-    return event_schema_check(m, e, linter, hash_part, h, why);
-}
-
-/* Every schema is compiled on the way: a package is not taken with one that cannot be. */
+/* Every schema is compiled on the way, and hashed with the files that it refers to: a package is not taken
+ * with one that cannot be. */
 static pb_err hash_package(struct manifest *m, const struct buf *manifest, struct pb_why *why)
 {
     crypto_hash_sha256_state h;
@@ -419,7 +404,7 @@ static pb_err hash_package(struct manifest *m, const struct buf *manifest, struc
     crypto_hash_sha256_init(&h);
     hash_part(&h, "manifest.json", buf_peek(manifest), manifest->len);
     for (size_t i = 0; !err && i < m->event_count; i++)
-        err = hash_event(m, &m->events[i], linter, &h, why);
+        err = event_schema_check(m, &m->events[i], linter, hash_part, &h, why);
     crypto_hash_sha256_final(&h, digest);
     sodium_bin2hex(m->hash, sizeof m->hash, digest, sizeof digest);
     js_linter_free(linter);
@@ -652,17 +637,15 @@ const struct manifest *manifests_find(const struct manifests *all, const char *t
 
 pb_err manifest_schema(const struct manifest *m, const char *event_type, char **out, size_t *len)
 {
-    for (size_t i = 0; i < m->event_count; i++) {
-        struct buf text;
-        if (strcmp(m->events[i].event_type, event_type) != 0)
-            continue;
-        pb_err err = package_file_read(m->folder, m->events[i].schema_path, LIMIT_SCHEMA_BYTES, &text);
-        if (err)
-            return err;
-        *out = buf_take(&text, len);
-        return *out ? PB_OK : PB_E_MEMORY;
-    }
-    return PB_E_NOT_FOUND;
+    const struct event_type *e = event_find(m, event_type, strlen(event_type));
+    struct buf text;
+    if (!e)
+        return PB_E_NOT_FOUND;
+    pb_err err = package_file_read(m->folder, e->schema_path, LIMIT_SCHEMA_BYTES, &text);
+    if (err)
+        return err;
+    *out = buf_take(&text, len);
+    return *out ? PB_OK : PB_E_MEMORY;
 }
 
 char *manifest_supported_events(const struct manifest *m)

@@ -109,10 +109,8 @@ pb_err store_commit(struct store *s, struct store_op *const *ops, size_t count, 
     for (size_t i = 0; i < count; i++) {
         assert(op_is_whole(ops[i]));
         ops[i]->outcome = PB_OK;
-        ops[i]->existing_job = (struct pb_id){0};
-        ops[i]->purge.removed = 0;
-        ops[i]->epoch = 0;
     }
+    store_undo_answers(ops, count);
     pb_err err = refuse_to_write(s, why);
     return err || !count ? err : s->ops->commit(s, ops, count, why);
 }
@@ -127,6 +125,45 @@ pb_err store_next_epoch(struct store *s, uint32_t *out, struct pb_why *why)
         return pb_fail(why, op.outcome, "store", "the epoch has come to its end");
     *out = op.epoch;
     return PB_OK;
+}
+
+/* -- what the implementations share -- */
+
+pb_err store_judge(const struct store_change *c, const struct store_seen *s, bool *again)
+{
+    bool create = c->kind == CHANGE_CREATE, remove = c->kind == CHANGE_DELETE;
+    *again = false;
+    if (s->deleted) {
+        *again = remove && s->fence == c->fence;
+        return *again ? PB_OK : create && s->fence >= c->fence ? PB_E_CONFLICT : PB_E_NOT_FOUND;
+    }
+    if (!s->exists)
+        return create ? PB_OK : PB_E_NOT_FOUND;
+    if (s->fence > c->fence)
+        return PB_E_CONFLICT;
+    *again = s->fence == c->fence && !remove;
+    if (*again || create)
+        return PB_OK;
+    bool same = s->generation == c->if_generation && (!c->if_revision || s->revision == c->if_revision);
+    return same ? PB_OK : PB_E_CONFLICT;
+}
+
+void store_forget_revived(struct store_op *op)
+{
+    struct job asked = {.id = op->job.id, .not_before_ms = op->job.not_before_ms};
+    job_fini(&op->job);
+    op->job = asked;
+}
+
+void store_undo_answers(struct store_op *const *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ops[i]->existing_job = (struct pb_id){0};
+        ops[i]->purge.removed = 0;
+        ops[i]->epoch = 0;
+        if (ops[i]->kind == STORE_REVIVE_JOB)
+            store_forget_revived(ops[i]);
+    }
 }
 
 /* -- reading -- */

@@ -1,7 +1,6 @@
 #include "common/store_copy.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -112,21 +112,6 @@ static pb_err found_one(void *arg, const bson_t *doc, struct pb_why *why)
     return PB_OK;
 }
 
-static void put_ids(bson_t *filter, const struct lookup *l)
-{
-    bson_t part, array;
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &part);
-    BSON_APPEND_ARRAY_BEGIN(&part, "$in", &array);
-    for (size_t i = 0; i < l->count; i++) {
-        char digits[16];
-        const char *key;
-        bson_uint32_to_string((uint32_t)i, &key, digits, sizeof digits);
-        mongo_put_id(&array, key, l->prefix, &l->ids[i]);
-    }
-    bson_append_array_end(&part, &array);
-    bson_append_document_end(filter, &part);
-}
-
 static pb_err run_lookup(struct mongo *m, enum mongo_collection c, struct lookup *l, const char *projection,
                          struct pb_why *why)
 {
@@ -135,7 +120,7 @@ static pb_err run_lookup(struct mongo *m, enum mongo_collection c, struct lookup
     bson_t *fields = bson_new_from_json((const uint8_t *)projection, -1, &error);
     if (fields)
         BSON_APPEND_DOCUMENT(&opts, "projection", fields);
-    put_ids(&filter, l);
+    mongo_put_ids(&filter, l->prefix, l->ids, l->count);
     pb_err err = mongo_find(m, c, &filter, &opts, found_one, l, why);
     bson_destroy(fields);
     bson_destroy(&filter);
@@ -176,6 +161,16 @@ static pb_err find_one(struct mongo *m, enum mongo_collection c, const bson_t *f
     return err ? err : one.err;
 }
 
+static pb_err find_by_id(struct store *base, enum mongo_collection c, const char *prefix,
+                         const struct pb_id *id, mongo_each *each, void *out, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER;
+    mongo_put_id(&filter, "_id", prefix, id);
+    pb_err err = find_one(of(base), c, &filter, NULL, each, out, why);
+    bson_destroy(&filter);
+    return err;
+}
+
 static pb_err take_integration(void *arg, const bson_t *doc, struct pb_why *why)
 {
     struct one *one = arg;
@@ -188,11 +183,7 @@ static pb_err take_integration(void *arg, const bson_t *doc, struct pb_why *why)
 static pb_err get_integration(struct store *base, const struct pb_id *id, struct integration *out,
                               struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER;
-    mongo_put_id(&filter, "_id", ID_INTEGRATION, id);
-    pb_err err = find_one(of(base), MONGO_INTEGRATIONS, &filter, NULL, take_integration, out, why);
-    bson_destroy(&filter);
-    return err;
+    return find_by_id(base, MONGO_INTEGRATIONS, ID_INTEGRATION, id, take_integration, out, why);
 }
 
 static pb_err take_id(void *arg, const bson_t *doc, struct pb_why *why)
@@ -232,11 +223,7 @@ static pb_err take_job(void *arg, const bson_t *doc, struct pb_why *why)
 
 static pb_err get_job(struct store *base, const struct pb_id *id, struct job *out, struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER;
-    mongo_put_id(&filter, "_id", ID_JOB, id);
-    pb_err err = find_one(of(base), MONGO_JOBS, &filter, NULL, take_job, out, why);
-    bson_destroy(&filter);
-    return err;
+    return find_by_id(base, MONGO_JOBS, ID_JOB, id, take_job, out, why);
 }
 
 static pb_err take_batch(void *arg, const bson_t *doc, struct pb_why *why)
@@ -249,11 +236,7 @@ static pb_err take_batch(void *arg, const bson_t *doc, struct pb_why *why)
 static pb_err get_batch(struct store *base, const struct pb_id *id, struct store_batch *out,
                         struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER;
-    mongo_put_id(&filter, "_id", ID_BATCH, id);
-    pb_err err = find_one(of(base), MONGO_BATCHES, &filter, NULL, take_batch, out, why);
-    bson_destroy(&filter);
-    return err;
+    return find_by_id(base, MONGO_BATCHES, ID_BATCH, id, take_batch, out, why);
 }
 
 static pb_err take_schedule(void *arg, const bson_t *doc, struct pb_why *why)

@@ -20,6 +20,8 @@
 
 #include <mongoc/mongoc.h>
 
+#define MONGO_DUPLICATE 11000 /* the code of an error: a unique index has the key already */
+
 enum mongo_collection {
     MONGO_INTEGRATIONS,
     MONGO_JOBS,

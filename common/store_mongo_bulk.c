@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-#define CHUNK_BYTES    (32 * 1024 * 1024) /* a message may have 48 MB */
-#define DUPLICATE_CODE 11000
+#define CHUNK_BYTES (32 * 1024 * 1024) /* a message may have 48 MB */
 
 /* -- adding -- */
 
@@ -99,7 +98,7 @@ static bool take_write_errors(const bson_t *reply, bool *duplicate, size_t count
         return true;
     while (bson_iter_next(&inside) && bson_iter_recurse(&inside, &one)) {
         struct write_error e = write_error_of(&one);
-        if (e.code != DUPLICATE_CODE || e.index < 0 || (size_t)e.index >= count) {
+        if (e.code != MONGO_DUPLICATE || e.index < 0 || (size_t)e.index >= count) {
             bson_set_error(error, MONGOC_ERROR_SERVER, (uint32_t)e.code, "%s", e.message);
             return false;
         }
@@ -115,7 +114,7 @@ static bool is_settled(bool ok, const bson_t *reply, bool *duplicate, size_t cou
         return true;
     if (first_error(reply, "writeConcernErrors", MONGOC_ERROR_WRITE_CONCERN, error))
         return false;
-    return error->domain == MONGOC_ERROR_SERVER && error->code == DUPLICATE_CODE &&
+    return error->domain == MONGOC_ERROR_SERVER && error->code == MONGO_DUPLICATE &&
            take_write_errors(reply, duplicate, count, error);
 }
 

@@ -17,7 +17,7 @@ struct mongo_bulk {
     size_t count;
     mongo_bulk_add *add;
     void *arg;
-    bool *duplicate; /* of each: error 11000. Cleared first */
+    bool *duplicate; /* of each: MONGO_DUPLICATE. Cleared first */
 };
 
 /* missing: how many operations changed nothing: duplicates, and conditions that did not hold. */

@@ -6,70 +6,37 @@
 
 #include <stdlib.h>
 
-#define TOMBSTONE_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
-#define PASSES_MAX        5 /* of changes that others' writes come between */
-
-/* What the store has under an id. */
-struct stored {
-    bool exists, deleted;
-    uint64_t fence;
-    int64_t generation, revision;
-};
+#define PASSES_MAX 5 /* of changes that others' writes come between */
 
 /* The changes that a pass is about. All arrays are as long as count was at first. */
 struct pass {
     struct store_op **ops;
-    struct stored *stored;
+    struct store_seen *stored;
     struct pb_id *ids;
-    bool *duplicate, *judged;
+    bool *duplicate;
     size_t count;
     struct store_op *const *all; /* of the bulk, for whose names are just being freed */
     size_t all_count;
 };
 
-static const struct store_change *change_of(const struct store_op *op)
-{
-    return &op->change;
-}
-
-/* -- the condition -- */
-
-/* The contract's words; *again is set when this very attempt has written already. */
-static pb_err judge(const struct store_change *c, const struct stored *s, bool *again)
-{
-    bool create = c->kind == CHANGE_CREATE, remove = c->kind == CHANGE_DELETE;
-    *again = false;
-    if (s->deleted) {
-        *again = remove && s->fence == c->fence;
-        return *again ? PB_OK : create && s->fence >= c->fence ? PB_E_CONFLICT : PB_E_NOT_FOUND;
-    }
-    if (!s->exists)
-        return create ? PB_OK : PB_E_NOT_FOUND;
-    if (s->fence > c->fence)
-        return PB_E_CONFLICT;
-    *again = s->fence == c->fence && !remove;
-    if (*again || create)
-        return PB_OK;
-    bool same = s->generation == c->if_generation && (!c->if_revision || s->revision == c->if_revision);
-    return same ? PB_OK : PB_E_CONFLICT;
-}
+/* -- the conditions -- */
 
 static void on_stored(void *arg, size_t i, const bson_t *doc)
 {
     struct pass *p = arg;
     bool deleted = mongo_has(doc, "deletedAt");
-    p->stored[i] = (struct stored){.exists = !deleted,
-                                   .deleted = deleted,
-                                   .fence = (uint64_t)mongo_get_number(doc, "fence"),
-                                   .generation = mongo_get_number(doc, "generation"),
-                                   .revision = mongo_get_number(doc, "revision")};
+    p->stored[i] = (struct store_seen){.exists = !deleted,
+                                       .deleted = deleted,
+                                       .fence = (uint64_t)mongo_get_number(doc, "fence"),
+                                       .generation = mongo_get_number(doc, "generation"),
+                                       .revision = mongo_get_number(doc, "revision")};
 }
 
 static pb_err read_stored(struct mongo *m, struct pass *p, struct pb_why *why)
 {
     for (size_t i = 0; i < p->count; i++) {
-        p->ids[i] = change_of(p->ops[i])->doc.id;
-        p->stored[i] = (struct stored){0};
+        p->ids[i] = p->ops[i]->change.doc.id;
+        p->stored[i] = (struct store_seen){0};
     }
     return mongo_find_ids(m, MONGO_INTEGRATIONS, ID_INTEGRATION, p->ids, p->count,
                           "{\"fence\": 1, \"generation\": 1, \"revision\": 1, \"deletedAt\": 1}", on_stored,
@@ -87,7 +54,7 @@ static bool is_changed_here(const struct pass *p, const struct store_op *op, con
 /* Is the name another's? Then it is taken, unless the other one's is being changed together with this. */
 static pb_err judge_name(struct mongo *m, const struct pass *p, struct store_op *op, struct pb_why *why)
 {
-    const struct integration *in = &change_of(op)->doc;
+    const struct integration *in = &op->change.doc;
     struct pb_id owner;
     pb_err err = mongo_name_owner(m, in->tenant, in->name, &owner, why);
     if (err == PB_E_NOT_FOUND)
@@ -166,7 +133,7 @@ static size_t add_change(void *arg, size_t i, mongoc_bulk_operation_t *bulk)
     static size_t (*const adds[])(mongoc_bulk_operation_t *, bson_t *, const struct store_change *) = {
         [CHANGE_CREATE] = add_create, [CHANGE_REPLACE] = add_replace, [CHANGE_DELETE] = add_delete};
     const struct pass *p = arg;
-    const struct store_change *c = change_of(p->ops[i]);
+    const struct store_change *c = &p->ops[i]->change;
     bson_t filter = BSON_INITIALIZER;
     mongo_put_id(&filter, "_id", ID_INTEGRATION, &c->doc.id);
     size_t size = adds[c->kind](bulk, &filter, c);
@@ -182,7 +149,6 @@ static void pass_fini(struct pass *p)
     free(p->stored);
     free(p->ids);
     free(p->duplicate);
-    free(p->judged);
 }
 
 static pb_err pass_init(struct pass *p, struct store_op *const *ops, size_t count)
@@ -191,11 +157,10 @@ static pb_err pass_init(struct pass *p, struct store_op *const *ops, size_t coun
                        .stored = calloc(count, sizeof p->stored[0]),
                        .ids = calloc(count, sizeof p->ids[0]),
                        .duplicate = calloc(count, sizeof p->duplicate[0]),
-                       .judged = calloc(count, sizeof p->judged[0]),
                        .count = count,
                        .all = ops,
                        .all_count = count};
-    if (!p->ops || !p->stored || !p->ids || !p->duplicate || !p->judged) {
+    if (!p->ops || !p->stored || !p->ids || !p->duplicate) {
         pass_fini(p);
         return PB_E_MEMORY;
     }
@@ -212,7 +177,7 @@ static pb_err sort_out(struct mongo *m, struct pass *p, struct pb_why *why)
     for (size_t i = 0; i < p->count && !err; i++) {
         struct store_op *op = p->ops[i];
         bool again;
-        op->outcome = judge(change_of(op), &p->stored[i], &again);
+        op->outcome = store_judge(&op->change, &p->stored[i], &again);
         if (op->outcome || again)
             continue;
         if (p->duplicate[i])
@@ -237,7 +202,7 @@ static void give_up(const struct pass *p)
 static bool any_deletes(struct store_op *const *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (change_of(ops[i])->kind == CHANGE_DELETE)
+        if (ops[i]->change.kind == CHANGE_DELETE)
             return true;
     return false;
 }
@@ -246,7 +211,7 @@ static bool any_deletes(struct store_op *const *ops, size_t count)
 static pb_err purge_tombstones(struct mongo *m, struct pb_why *why)
 {
     bson_t *filter =
-        BCON_NEW("deletedAt", "{", "$lt", BCON_DATE_TIME(clock_wall_ms() - TOMBSTONE_KEEP_MS), "}");
+        BCON_NEW("deletedAt", "{", "$lt", BCON_DATE_TIME(clock_wall_ms() - STORE_TOMBSTONE_KEEP_MS), "}");
     bson_error_t error;
     pb_err err = PB_OK;
     if (!mongoc_collection_delete_many(m->collections[MONGO_INTEGRATIONS], filter, NULL, NULL, &error))
@@ -286,8 +251,8 @@ pb_err mongo_changes_judge(struct mongo *m, struct store_op *const *ops, size_t 
     err = read_stored(m, &p, why);
     for (size_t i = 0; i < count && !err; i++) {
         bool again;
-        ops[i]->outcome = judge(change_of(ops[i]), &p.stored[i], &again);
-        if (!ops[i]->outcome && !again && change_of(ops[i])->kind != CHANGE_DELETE)
+        ops[i]->outcome = store_judge(&ops[i]->change, &p.stored[i], &again);
+        if (!ops[i]->outcome && !again && ops[i]->change.kind != CHANGE_DELETE)
             err = judge_name(m, &p, ops[i], why);
     }
     pass_fini(&p);

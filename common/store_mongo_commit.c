@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYS_MAX       4 /* of one operation */
-#define EPOCH_KEY      "epoch"
-#define EPOCH_MAX      INT64_C(2147483647)
-#define DUPLICATE_CODE 11000
+#define KEYS_MAX  4 /* of one operation */
+#define EPOCH_KEY "epoch"
+#define EPOCH_MAX INT64_C(2147483647)
 
 /* -- what an operation touches -- */
 
@@ -133,7 +132,7 @@ static pb_err raise_epoch(struct mongo *m, struct store_op *op, struct pb_why *w
     bson_t *filter = BCON_NEW("_id", EPOCH_KEY, "value", "{", "$lt", BCON_INT64(EPOCH_MAX), "}");
     bson_t *update = BCON_NEW("$inc", "{", "value", BCON_INT64(1), "}"), reply;
     bson_iter_t at, value;
-    bson_error_t error;
+    bson_error_t error = {0};
     pb_err err = PB_OK;
     mongoc_find_and_modify_opts_set_update(opts, update);
     mongoc_find_and_modify_opts_set_flags(opts,
@@ -142,7 +141,7 @@ static pb_err raise_epoch(struct mongo *m, struct store_op *op, struct pb_why *w
         mongoc_collection_find_and_modify_with_opts(m->collections[MONGO_META], filter, opts, &reply, &error);
     if (ok && bson_iter_init(&at, &reply) && bson_iter_find_descendant(&at, "value.value", &value))
         op->epoch = (uint32_t)bson_iter_as_int64(&value);
-    else if (error.code == DUPLICATE_CODE) /* it is there, and not below its end */
+    else if (error.code == MONGO_DUPLICATE) /* it is there, and not below its end */
         op->outcome = PB_E_LIMIT;
     else
         err = mongo_fail(m, &error, why);
@@ -160,7 +159,7 @@ static pb_err add_token(struct mongo *m, struct store_op *op, struct pb_why *why
     pb_err err = PB_OK;
     mongo_token_put(&doc, &op->token);
     if (!mongoc_collection_insert_one(m->collections[MONGO_TOKENS], &doc, NULL, NULL, &error)) {
-        if (error.code != DUPLICATE_CODE)
+        if (error.code != MONGO_DUPLICATE)
             err = mongo_fail(m, &error, why);
         else if (!m->repeating)
             op->outcome = PB_E_EXISTS;
@@ -169,34 +168,35 @@ static pb_err add_token(struct mongo *m, struct store_op *op, struct pb_why *why
     return err;
 }
 
-static pb_err put_batch(struct mongo *m, struct store_op *op, struct pb_why *why)
+/* The whole document, in the place of an older one if there is one. Takes filter and doc. */
+static pb_err put_whole(struct mongo *m, enum mongo_collection where, bson_t *filter, bson_t *doc,
+                        struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER, *opts = BCON_NEW("upsert", BCON_BOOL(true));
+    bson_t *opts = BCON_NEW("upsert", BCON_BOOL(true));
     bson_error_t error;
     pb_err err = PB_OK;
-    mongo_put_id(&filter, "_id", ID_BATCH, &op->batch.id);
-    mongo_batch_put(&doc, &op->batch);
-    if (!mongoc_collection_replace_one(m->collections[MONGO_BATCHES], &filter, &doc, opts, NULL, &error))
+    if (!mongoc_collection_replace_one(m->collections[where], filter, doc, opts, NULL, &error))
         err = mongo_fail(m, &error, why);
-    bson_destroy(&filter);
-    bson_destroy(&doc);
+    bson_destroy(filter);
+    bson_destroy(doc);
     bson_destroy(opts);
     return err;
 }
 
+static pb_err put_batch(struct mongo *m, struct store_op *op, struct pb_why *why)
+{
+    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
+    mongo_put_id(&filter, "_id", ID_BATCH, &op->batch.id);
+    mongo_batch_put(&doc, &op->batch);
+    return put_whole(m, MONGO_BATCHES, &filter, &doc, why);
+}
+
 static pb_err put_schedule(struct mongo *m, struct store_op *op, struct pb_why *why)
 {
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER, *opts = BCON_NEW("upsert", BCON_BOOL(true));
-    bson_error_t error;
-    pb_err err = PB_OK;
+    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
     mongo_put_schedule_id(&filter, op->schedule.tenant, op->schedule.name);
     mongo_schedule_put(&doc, &op->schedule);
-    if (!mongoc_collection_replace_one(m->collections[MONGO_SCHEDULES], &filter, &doc, opts, NULL, &error))
-        err = mongo_fail(m, &error, why);
-    bson_destroy(&filter);
-    bson_destroy(&doc);
-    bson_destroy(opts);
-    return err;
+    return put_whole(m, MONGO_SCHEDULES, &filter, &doc, why);
 }
 
 static pb_err drop_schedule(struct mongo *m, struct store_op *op, struct pb_why *why)
@@ -461,18 +461,6 @@ static pb_err try_commit(struct mongo *m, struct store_op *const *ops, size_t co
     return err;
 }
 
-/* What the operations of a commit that failed were told is taken back. */
-static void undo_answers(struct store_op *const *ops, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        ops[i]->existing_job = (struct pb_id){0};
-        ops[i]->purge.removed = 0;
-        ops[i]->epoch = 0;
-        if (ops[i]->kind == STORE_REVIVE_JOB)
-            mongo_jobs_forget_revived(ops[i]);
-    }
-}
-
 /* A failure that passes (a new primary, a connection that broke) is worth a second try at once: libmongoc
  * repeats single commands once, and the rest of the commit is still to do. */
 pb_err mongo_commit(struct store *base, struct store_op *const *ops, size_t count, struct pb_why *why)
@@ -486,7 +474,7 @@ pb_err mongo_commit(struct store *base, struct store_op *const *ops, size_t coun
         m->repeating = err != PB_OK;
         if (!err)
             return PB_OK;
-        undo_answers(ops, count);
+        store_undo_answers(ops, count);
         if (!m->transient)
             return err;
     }

@@ -100,6 +100,21 @@ void mongo_put_id(bson_t *doc, const char *key, const char *prefix, const struct
     bson_append_utf8(doc, key, -1, text, -1);
 }
 
+void mongo_put_ids(bson_t *filter, const char *prefix, const struct pb_id *ids, size_t count)
+{
+    bson_t part, array;
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &part);
+    BSON_APPEND_ARRAY_BEGIN(&part, "$in", &array);
+    for (size_t i = 0; i < count; i++) {
+        char digits[16];
+        const char *key;
+        bson_uint32_to_string((uint32_t)i, &key, digits, sizeof digits);
+        mongo_put_id(&array, key, prefix, &ids[i]);
+    }
+    bson_append_array_end(&part, &array);
+    bson_append_document_end(filter, &part);
+}
+
 /* -- parts -- */
 
 bool mongo_has(const bson_t *doc, const char *key)

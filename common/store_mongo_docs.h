@@ -13,6 +13,8 @@
 #define MONGO_IDEM_BYTES (LIMIT_TENANT_CHARS + 1 + LIMIT_IDEM_CHARS + 1)
 
 void mongo_put_id(bson_t *doc, const char *key, const char *prefix, const struct pb_id *id);
+/* Of a filter: _id is one of these. */
+void mongo_put_ids(bson_t *filter, const char *prefix, const struct pb_id *ids, size_t count);
 /* A state by its word; one that is none by its number, which matches nothing. */
 void mongo_put_state(bson_t *doc, const char *key, enum job_state state);
 void mongo_put_kind(bson_t *doc, const char *key, enum job_kind kind);

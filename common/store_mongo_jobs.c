@@ -250,13 +250,6 @@ pb_err mongo_jobs_judge(struct mongo *m, struct store_op *const *ops, size_t cou
 
 /* -- revival -- */
 
-void mongo_jobs_forget_revived(struct store_op *op)
-{
-    struct job asked = {.id = op->job.id, .not_before_ms = op->job.not_before_ms};
-    job_fini(&op->job);
-    op->job = asked;
-}
-
 static void put_revival(bson_t *update, int64_t not_before_ms)
 {
     static const char *const gone[] = {"deadline", "finishedAt", "result", "code"};
@@ -329,7 +322,7 @@ static pb_err judge_revival(struct mongo *m, struct store_op *op, struct pb_why 
 pb_err mongo_jobs_revive(struct mongo *m, struct store_op *op, struct pb_why *why)
 {
     bson_t reply, doc;
-    mongo_jobs_forget_revived(op);
+    store_forget_revived(op);
     pb_err err = find_and_revive(m, op, &reply, why);
     if (!err && revived_of(&reply, &doc))
         err = mongo_job_get(&doc, &op->job, why);

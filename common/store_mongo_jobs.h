@@ -15,8 +15,6 @@ pb_err mongo_jobs_judge(struct mongo *m, struct store_op *const *ops, size_t cou
                         struct pb_why *why) PB_CHECKED;
 /* STORE_REVIVE_JOB */
 pb_err mongo_jobs_revive(struct mongo *m, struct store_op *op, struct pb_why *why) PB_CHECKED;
-/* What a revival was asked, without what it answered. */
-void mongo_jobs_forget_revived(struct store_op *op);
 /* STORE_PURGE_JOBS */
 pb_err mongo_jobs_purge(struct mongo *m, struct store_op *op, struct pb_why *why) PB_CHECKED;
 

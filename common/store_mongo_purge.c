@@ -138,17 +138,8 @@ static pb_err choose(struct mongo *m, struct purge *p, struct pb_id *ids, size_t
 /* One of them may be alive again by now: only what has ended goes. */
 static void put_victims(bson_t *filter, const struct pb_id *ids, size_t count)
 {
-    bson_t part, array;
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &part);
-    BSON_APPEND_ARRAY_BEGIN(&part, "$in", &array);
-    for (size_t i = 0; i < count; i++) {
-        char digits[16];
-        const char *key;
-        bson_uint32_to_string((uint32_t)i, &key, digits, sizeof digits);
-        mongo_put_id(&array, key, ID_JOB, &ids[i]);
-    }
-    bson_append_array_end(&part, &array);
-    bson_append_document_end(filter, &part);
+    bson_t part;
+    mongo_put_ids(filter, ID_JOB, ids, count);
     BSON_APPEND_DOCUMENT_BEGIN(filter, "state", &part);
     mongo_put_state(&part, "$ne", JOB_WAITING);
     bson_append_document_end(filter, &part);

@@ -55,6 +55,25 @@ struct store {
     bool read_only;
 };
 
+/* -- the parts of the contract that are the same for each -- */
+
+#define STORE_TOMBSTONE_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
+
+/* What the store has under an integration's id: a document, what is left of a deleted one, or neither. */
+struct store_seen {
+    bool exists, deleted;
+    uint64_t fence;
+    int64_t generation, revision; /* of one that exists */
+};
+
+/* The condition of a change; *again is set when this very attempt has written already. */
+pb_err store_judge(const struct store_change *c, const struct store_seen *s, bool *again);
+
+/* What a revival was asked, without what it answered. */
+void store_forget_revived(struct store_op *op);
+/* What the operations of a commit that failed were told is taken back. */
+void store_undo_answers(struct store_op *const *ops, size_t count);
+
 extern const struct store_ops store_sqlite_ops, store_mongo_ops;
 
 #endif

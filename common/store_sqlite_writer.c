@@ -1,8 +1,7 @@
 #include "common/store_sqlite_writer.h"
 
 #include "common/clock.h"
-
-#define TOMBSTONE_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
+#include "common/store_ops.h"
 
 /* Operations, and their parts that can be refused, give their outcome in *verdict and return SQLite's code:
  * SQLITE_DONE when the store itself is well. */
@@ -17,20 +16,14 @@ static int run(sqlite3_stmt *st)
 
 /* -- fenced changes of integrations -- */
 
-struct stored {
-    bool exists;
-    uint64_t fence;
-    int64_t generation, revision;
-};
-
-static int look(struct writer *w, enum sql_statement which, const struct pb_id *id, struct stored *out)
+static int look_in(struct writer *w, enum sql_statement which, const struct pb_id *id, struct store_seen *out)
 {
     sqlite3_stmt *st = rows_take(w->rows, which);
     if (!st)
         return SQLITE_ERROR;
     rows_bind_id(st, 1, id);
     int rc = sqlite3_step(st);
-    out->exists = rc == SQLITE_ROW;
+    *out = (struct store_seen){.exists = rc == SQLITE_ROW};
     out->fence = out->exists ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
     bool whole = out->exists && which == SQL_FENCE_OF;
     out->generation = whole ? sqlite3_column_int64(st, 1) : 0;
@@ -39,28 +32,16 @@ static int look(struct writer *w, enum sql_statement which, const struct pb_id *
     return rc == SQLITE_ROW ? SQLITE_DONE : rc;
 }
 
-/* The condition of a change; *again is set when this very attempt has written already. */
-static pb_err judge(const struct store_change *c, const struct stored *doc, const struct stored *tomb,
-                    bool *again)
+/* What is left of a deleted one counts before a document. */
+static int look(struct writer *w, const struct pb_id *id, struct store_seen *out)
 {
-    *again = false;
-    if (tomb->exists) {
-        *again = c->kind == CHANGE_DELETE && tomb->fence == c->fence;
-        if (*again)
-            return PB_OK;
-        return c->kind != CHANGE_CREATE  ? PB_E_NOT_FOUND
-               : tomb->fence >= c->fence ? PB_E_CONFLICT
-                                         : PB_E_NOT_FOUND;
-    }
-    if (!doc->exists)
-        return c->kind == CHANGE_CREATE ? PB_OK : PB_E_NOT_FOUND;
-    if (doc->fence > c->fence)
-        return PB_E_CONFLICT;
-    *again = doc->fence == c->fence && c->kind != CHANGE_DELETE;
-    if (*again || c->kind == CHANGE_CREATE)
-        return PB_OK;
-    bool same = doc->generation == c->if_generation && (!c->if_revision || doc->revision == c->if_revision);
-    return same ? PB_OK : PB_E_CONFLICT;
+    struct store_seen tomb;
+    int rc = look_in(w, SQL_FENCE_OF, id, out);
+    if (rc == SQLITE_DONE)
+        rc = look_in(w, SQL_TOMBSTONE_OF, id, &tomb);
+    if (rc == SQLITE_DONE && tomb.exists)
+        *out = (struct store_seen){.deleted = true, .fence = tomb.fence};
+    return rc;
 }
 
 static int name_owner(struct writer *w, const struct integration *in, struct pb_id *owner, bool *taken)
@@ -102,7 +83,7 @@ static int purge_tombstones(struct writer *w, int64_t now_ms)
     sqlite3_stmt *st = rows_take(w->rows, SQL_PURGE_TOMBSTONES);
     if (!st)
         return SQLITE_ERROR;
-    sqlite3_bind_int64(st, 1, now_ms - TOMBSTONE_KEEP_MS);
+    sqlite3_bind_int64(st, 1, now_ms - STORE_TOMBSTONE_KEEP_MS);
     return run(st);
 }
 
@@ -124,15 +105,13 @@ static int delete_integration(struct writer *w, const struct store_change *c)
 /* All conditions of a change; *again: it was written by this very attempt before. Writes nothing. */
 static int judge_change(struct writer *w, const struct store_change *c, bool *again, pb_err *verdict)
 {
-    struct stored doc, tomb;
+    struct store_seen seen;
     struct pb_id owner;
     bool taken = false;
-    int rc = look(w, SQL_FENCE_OF, &c->doc.id, &doc);
-    if (rc == SQLITE_DONE)
-        rc = look(w, SQL_TOMBSTONE_OF, &c->doc.id, &tomb);
+    int rc = look(w, &c->doc.id, &seen);
     if (rc != SQLITE_DONE)
         return rc;
-    *verdict = judge(c, &doc, &tomb, again);
+    *verdict = store_judge(c, &seen, again);
     if (*verdict || *again || c->kind == CHANGE_DELETE)
         return rc;
     rc = name_owner(w, &c->doc, &owner, &taken);
@@ -264,14 +243,6 @@ static int mark_job(struct writer *w, struct store_op *op, pb_err *verdict)
     return update_waiting(w, st, op, verdict);
 }
 
-/* What a revival was asked, without what it answered. */
-static void forget_revived(struct store_op *op)
-{
-    struct job asked = {.id = op->job.id, .not_before_ms = op->job.not_before_ms};
-    job_fini(&op->job);
-    op->job = asked;
-}
-
 static int read_revived(struct writer *w, struct store_op *op)
 {
     sqlite3_stmt *st = rows_take(w->rows, SQL_GET_JOB);
@@ -290,7 +261,7 @@ static int revive_job(struct writer *w, struct store_op *op, pb_err *verdict)
     sqlite3_stmt *st = rows_take(w->rows, SQL_REVIVE_JOB);
     if (!st)
         return SQLITE_ERROR;
-    forget_revived(op);
+    store_forget_revived(op);
     rows_bind_id(st, 1, &op->job.id);
     sqlite3_bind_int64(st, 2, op->job.not_before_ms);
     int rc = run(st);
@@ -509,11 +480,5 @@ void writer_undone(struct writer *w, struct store_op *const *ops, size_t count)
 {
     for (int g = 0; g < ENDED_GROUPS; g++)
         w->ended[g].pending = 0;
-    for (size_t i = 0; i < count; i++) {
-        ops[i]->existing_job = (struct pb_id){0};
-        ops[i]->purge.removed = 0;
-        ops[i]->epoch = 0;
-        if (ops[i]->kind == STORE_REVIVE_JOB)
-            forget_revived(ops[i]);
-    }
+    store_undo_answers(ops, count);
 }

@@ -203,7 +203,7 @@ static void add_check_error(struct buf *out, const json_t *error, bool color)
     buf_printf(out, "%s\n", style_end(STYLE_FAINT, color));
 }
 
-bool answer_check(const json_t *check, const char *name, bool color, struct buf *out)
+void answer_check(const json_t *check, const char *name, bool color, struct buf *out)
 {
     bool valid = json_is_true(json_object_get(check, "isValid"));
     json_t *error;
@@ -214,5 +214,4 @@ bool answer_check(const json_t *check, const char *name, bool color, struct buf 
     json_array_foreach(json_object_get(check, "errors"), i, error) add_check_error(out, error, color);
     if (json_is_true(json_object_get(check, "truncated")))
         buf_text(out, "    and more\n");
-    return valid;
 }

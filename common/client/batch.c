@@ -6,7 +6,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -33,20 +32,35 @@ int batch_ask(struct client *c, const char *method, const char *id, const char *
               json_t **out)
 {
     char path[64 + CLIENT_ID_BYTES];
-    struct api_answer answer = {0};
     int status = check_id(c, id);
     if (status)
         return status;
     snprintf(path, sizeof path, "/v1/batches/%s%s", id, verb);
-    status =
-        client_call(c,
-                    &(struct api_request){
-                        .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0},
-                    &answer);
-    if (!status)
-        *out = json_incref(answer.body);
-    api_answer_fini(&answer);
-    return status;
+    return client_fetch(
+        c,
+        &(struct api_request){
+            .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0},
+        out);
+}
+
+/* -- showing -- */
+
+void batch_put_filter(const json_t *record, struct buf *out)
+{
+    const char *name;
+    json_t *value;
+    bool some = false;
+    json_object_foreach(json_object_get(record, "filter"), name, value)
+    {
+        const char *text = json_string_value(value);
+        buf_text(out, some ? ", " : "");
+        text_safe(out, name);
+        buf_text(out, " ");
+        text_safe(out, text ? text : "-");
+        some = true;
+    }
+    if (!some)
+        buf_text(out, "all");
 }
 
 /* -- watching -- */

@@ -14,4 +14,7 @@ int batch_ask(struct client *c, const char *method, const char *id, const char *
  */
 int batch_follow(struct client *c, json_t *batch);
 
+/* "type stripe, health degraded", or "all": the filter of a batch or a schedule. */
+void batch_put_filter(const json_t *record, struct buf *out);
+
 #endif

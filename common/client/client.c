@@ -3,10 +3,11 @@
 #include "common/client/answer.h"
 #include "common/clock.h"
 #include "common/id.h"
+#include "common/limits.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -41,12 +42,40 @@ int client_fail(const struct client *c, int exit, const struct pb_why *why)
     return exit;
 }
 
+int client_open_file(const struct client *c, const char *path, FILE **out, const char **name)
+{
+    bool input = strcmp(path, "-") == 0;
+    *name = input ? "standard input" : path;
+    *out = input ? stdin : fopen(path, "re");
+    return *out ? CLIENT_DONE : client_say(c, CLIENT_USAGE, "%s cannot be opened: %s", path, strerror(errno));
+}
+
+void client_close_file(FILE *f)
+{
+    if (f != stdin)
+        fclose(f);
+}
+
 void client_print_json(const struct client *c, const json_t *json)
 {
     /* On a terminal nothing but ASCII: JSON escapes control characters only below U+0020. */
     size_t flags = JSON_ENCODE_ANY | (c->term.out_tty ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
     json_dumpf(json, stdout, flags);
     fputc('\n', stdout);
+}
+
+int client_show_check(const struct client *c, const json_t *check, const char *name)
+{
+    struct buf b;
+    bool valid = json_is_true(json_object_get(check, "isValid"));
+    buf_init(&b, 2 * LIMIT_EVENT_ANSWER_BYTES);
+    if (c->settings.json)
+        client_print_json(c, check);
+    else
+        answer_check(check, name, c->term.color, &b);
+    term_print(&b);
+    buf_fini(&b);
+    return valid ? CLIENT_DONE : CLIENT_NO;
 }
 
 int client_show_list(const struct client *c, json_t *items, const struct table *table, const char *if_none)
@@ -139,6 +168,16 @@ int client_call(struct client *c, const struct api_request *r, struct api_answer
         return status;
     status = client_refused(c, out, stderr);
     api_answer_fini(out);
+    return status;
+}
+
+int client_fetch(struct client *c, const struct api_request *r, json_t **out)
+{
+    struct api_answer answer = {0};
+    int status = client_call(c, r, &answer);
+    if (!status)
+        *out = json_incref(answer.body);
+    api_answer_fini(&answer);
     return status;
 }
 
@@ -247,16 +286,10 @@ int client_find(struct client *c, const char *operand, json_t **out)
 {
     char path[64 + CLIENT_ID_BYTES];
     struct pb_id id;
-    struct api_answer answer = {0};
     if (id_parse(operand, ID_INTEGRATION, &id) != PB_OK)
         return find_by_name(c, operand, out);
     snprintf(path, sizeof path, "/v1/integrations/%s", operand);
-    struct api_request request = {.method = "GET", .path = path};
-    int status = client_call(c, &request, &answer);
-    if (!status)
-        *out = json_incref(answer.body);
-    api_answer_fini(&answer);
-    return status;
+    return client_fetch(c, &(struct api_request){.method = "GET", .path = path}, out);
 }
 
 /* -- jobs -- */
@@ -271,19 +304,17 @@ static bool has_ended(const json_t *job)
 static int read_job(struct client *c, json_t **job)
 {
     char path[64 + CLIENT_ID_BYTES];
-    struct api_answer answer = {0};
+    json_t *now = NULL;
     struct pb_id id;
     const char *text = json_text_at(*job, "id");
     if (!text || id_parse(text, ID_JOB, &id) != PB_OK)
         return client_say(c, CLIENT_NO, "the broker's answer names no job");
     snprintf(path, sizeof path, "/v1/jobs/%s", text);
-    struct api_request request = {.method = "GET", .path = path};
-    int status = client_call(c, &request, &answer);
+    int status = client_fetch(c, &(struct api_request){.method = "GET", .path = path}, &now);
     if (!status) {
         json_decref(*job);
-        *job = json_incref(answer.body);
+        *job = now;
     }
-    api_answer_fini(&answer);
     return status;
 }
 

@@ -32,6 +32,9 @@ int client_open(struct client *c);
 int client_call(struct client *c, const struct api_request *r, struct api_answer *out);
 /* The same, but leaves refusals to the caller: only that no answer came is an error. */
 int client_ask(struct client *c, const struct api_request *r, struct api_answer *out);
+/* As client_call, but gives the document alone: *out is the caller's to json_decref, and NULL
+ * where the answer has none. */
+int client_fetch(struct client *c, const struct api_request *r, json_t **out);
 /* Says a refusal of the broker on out: standard output where it is the command's answer, else standard error.
  * With --json it is printed as it came. Gives CLIENT_NO. */
 int client_refused(struct client *c, const struct api_answer *a, FILE *out);
@@ -41,8 +44,17 @@ int client_fail(const struct client *c, int exit, const struct pb_why *why);
 int client_say(const struct client *c, int exit, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Opens a file for reading; "-" is standard input. *name is what messages call it, lent by path. Gives an
+ * exit status; what is wrong has been said. */
+int client_open_file(const struct client *c, const char *path, FILE **out, const char **name);
+void client_close_file(FILE *f); /* leaves standard input open */
+
 /* Prints the document on standard output: for --json. */
 void client_print_json(const struct client *c, const json_t *json);
+
+/* Prints an event's check, {isValid, errors}, that of the file or payload that name says. CLIENT_NO: it is
+ * not valid. */
+int client_show_check(const struct client *c, const json_t *check, const char *name);
 
 /* Prints a list: with --json items, else the table of them, or where that is empty if_none. */
 int client_show_list(const struct client *c, json_t *items, const struct table *table, const char *if_none);

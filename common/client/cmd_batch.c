@@ -24,20 +24,6 @@ struct listing {
     size_t max;
 };
 
-static void put_filter(const json_t *batch, struct buf *b)
-{
-    const char *name;
-    json_t *value;
-    bool some = false;
-    json_object_foreach(json_object_get(batch, "filter"), name, value)
-    {
-        buf_printf(b, "%s%s %s", some ? ", " : "", name, json_string_value(value));
-        some = true;
-    }
-    if (!some)
-        buf_text(b, "all");
-}
-
 static bool visit(void *arg, json_t *item)
 {
     struct listing *l = arg;
@@ -45,7 +31,7 @@ static bool visit(void *arg, json_t *item)
     if (json_array_size(l->items) == l->max)
         return false;
     buf_init(&filter, 4096);
-    put_filter(item, &filter);
+    batch_put_filter(item, &filter);
     json_array_append(l->items, item);
     table_add(&l->table, json_text_at(item, "id"));
     table_add(&l->table, json_text_at(item, "state"));
@@ -130,7 +116,7 @@ static void render(const struct client *c, const json_t *batch, struct buf *b)
     buf_printf(b, "id        %s\nstate     %s%s%s\nfilter    ", json_text_at(batch, "id"),
                style_start(style_of_state(state), c->term.color), state,
                style_end(style_of_state(state), c->term.color));
-    put_filter(batch, b);
+    batch_put_filter(batch, b);
     buf_printf(b, "\nbegan     %s\n", json_text_at(batch, "createdAt"));
     if (json_text_at(batch, "finishedAt"))
         buf_printf(b, "finished  %s\n", json_text_at(batch, "finishedAt"));

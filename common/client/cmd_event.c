@@ -74,21 +74,6 @@ static int find_target(struct validation *v, const char *target)
 
 /* -- one -- */
 
-static int print_one(struct validation *v, const json_t *check)
-{
-    struct client *c = v->client;
-    struct buf b;
-    bool valid = json_is_true(json_object_get(check, "isValid"));
-    buf_init(&b, 2 * LIMIT_EVENT_ANSWER_BYTES);
-    if (c->settings.json)
-        client_print_json(c, check);
-    else
-        answer_check(check, v->name, c->term.color, &b);
-    term_print(&b);
-    buf_fini(&b);
-    return valid ? CLIENT_DONE : CLIENT_NO;
-}
-
 static int read_whole(struct validation *v)
 {
     char bytes[16384];
@@ -116,8 +101,8 @@ static int validate_one(struct validation *v)
                                   .limit_ms = REQUEST_MS};
     status = client_ask(v->client, &request, &answer);
     if (!status)
-        status =
-            answer.status >= 400 ? client_refused(v->client, &answer, stderr) : print_one(v, answer.body);
+        status = answer.status >= 400 ? client_refused(v->client, &answer, stderr)
+                                      : client_show_check(v->client, answer.body, v->name);
     api_answer_fini(&answer);
     return status;
 }
@@ -242,20 +227,17 @@ static int validate(struct validation *v)
 
 static int run(struct client *c)
 {
-    const char *file = c->settings.operands[2];
-    bool input = strcmp(file, "-") == 0;
-    struct validation v = {
-        .client = c, .name = input ? "standard input" : file, .in = input ? stdin : fopen(file, "re")};
-    if (!v.in)
-        return client_say(c, CLIENT_USAGE, "%s cannot be opened: %s", file, strerror(errno));
+    struct validation v = {.client = c};
+    int status = client_open_file(c, c->settings.operands[2], &v.in, &v.name);
+    if (status)
+        return status;
     buf_init(&v.path, PATH_BYTES);
     buf_init(&v.chunk, LIMIT_HTTP_BULK_BYTES + CHUNK_BYTES);
-    int status = validate(&v);
+    status = validate(&v);
     free(v.numbers);
     buf_fini(&v.chunk);
     buf_fini(&v.path);
-    if (!input)
-        fclose(v.in);
+    client_close_file(v.in);
     return status;
 }
 

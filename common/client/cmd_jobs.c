@@ -88,18 +88,14 @@ static int make_path(struct client *c, const char *verb, char *out, size_t size)
 static int ask(struct client *c, const char *method, const char *verb, uint32_t wait_s, json_t **out)
 {
     char path[64 + CLIENT_ID_BYTES];
-    struct api_answer answer = {0};
     int status = make_path(c, verb, path, sizeof path);
     if (!status)
         status = client_open(c);
     if (!status)
         status =
-            client_call(c, &(struct api_request){.method = method, .path = path, .wait_s = wait_s}, &answer);
-    if (!status)
-        *out = json_incref(answer.body);
+            client_fetch(c, &(struct api_request){.method = method, .path = path, .wait_s = wait_s}, out);
     if (!status && c->settings.json)
-        client_print_json(c, answer.body);
-    api_answer_fini(&answer);
+        client_print_json(c, *out);
     return status;
 }
 

@@ -2,7 +2,6 @@
 #include "common/client/batch.h"
 #include "common/clock.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,18 +49,14 @@ static char *make_body(const struct settings *s)
 
 static int start(struct client *c, json_t **out)
 {
-    struct api_answer answer = {0};
     char *body = make_body(&c->settings);
     int status = body ? client_open(c) : client_say(c, CLIENT_USAGE, "a filter is not UTF-8");
     if (!status)
         status =
-            client_call(c,
-                        &(struct api_request){
-                            .method = "POST", .path = "/v1/batches", .body = body, .body_len = strlen(body)},
-                        &answer);
-    if (!status)
-        *out = json_incref(answer.body);
-    api_answer_fini(&answer);
+            client_fetch(c,
+                         &(struct api_request){
+                             .method = "POST", .path = "/v1/batches", .body = body, .body_len = strlen(body)},
+                         out);
     free(body);
     return status;
 }

@@ -1,5 +1,5 @@
 /* patchbay schedule: list, show, set and rm: batches that start by themselves. */
-#include "common/client/client.h"
+#include "common/client/batch.h"
 #include "common/limits.h"
 
 #include <stddef.h>
@@ -58,7 +58,6 @@ static int run_list(struct client *c)
 /* *out is NULL where the answer has no body. */
 static int ask(struct client *c, const char *method, const char *body, json_t **out)
 {
-    struct api_answer answer = {0};
     struct buf path;
     buf_init(&path, 4096);
     buf_text(&path, "/v1/schedules/");
@@ -69,14 +68,11 @@ static int ask(struct client *c, const char *method, const char *body, json_t **
     }
     int status = client_open(c);
     if (!status)
-        status = client_call(
+        status = client_fetch(
             c,
             &(struct api_request){
                 .method = method, .path = buf_peek(&path), .body = body, .body_len = body ? strlen(body) : 0},
-            &answer);
-    if (!status)
-        *out = json_incref(answer.body);
-    api_answer_fini(&answer);
+            out);
     buf_fini(&path);
     return status;
 }
@@ -86,21 +82,6 @@ static void put_line(struct buf *b, const char *head, const char *text)
     buf_printf(b, "%-10s", head);
     text_safe(b, text ? text : "-");
     buf_text(b, "\n");
-}
-
-static void put_filter(const json_t *schedule, struct buf *b)
-{
-    const char *name;
-    json_t *value;
-    bool some = false;
-    buf_text(b, "filter    ");
-    json_object_foreach(json_object_get(schedule, "filter"), name, value)
-    {
-        buf_printf(b, "%s%s ", some ? ", " : "", name);
-        text_safe(b, json_string_value(value));
-        some = true;
-    }
-    buf_text(b, some ? "\n" : "all\n");
 }
 
 static void put_runs(const json_t *schedule, struct buf *b)
@@ -124,7 +105,9 @@ static void render(const json_t *schedule, struct buf *b)
     put_line(b, "tenant", json_text_at(schedule, "tenant"));
     put_line(b, "cron", json_text_at(schedule, "cron"));
     put_line(b, "time zone", json_text_at(schedule, "timeZone"));
-    put_filter(schedule, b);
+    buf_text(b, "filter    ");
+    batch_put_filter(schedule, b);
+    buf_text(b, "\n");
     if (rate)
         buf_printf(b, "rate      %lld a second at most\n", rate);
     if (jitter)

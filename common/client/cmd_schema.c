@@ -1,5 +1,4 @@
 /* patchbay schema check: is this a JSON Schema, and are these documents valid by it? Without a broker. */
-#include "common/client/answer.h"
 #include "common/client/client.h"
 #include "common/event_check.h"
 #include "common/jsonschema/jsonschema.h"
@@ -118,18 +117,10 @@ static json_t *as_check(const struct pb_why *why, const char *uri)
 
 static int print_check(struct client *c, const char *file, json_t *check)
 {
-    struct buf b;
-    bool valid = json_is_true(json_object_get(check, "isValid"));
-    buf_init(&b, 2 * LIMIT_EVENT_ANSWER_BYTES);
     json_object_set_new(check, "file", json_string(file));
-    if (c->settings.json)
-        client_print_json(c, check);
-    else
-        answer_check(check, file, c->term.color, &b);
-    term_print(&b);
-    buf_fini(&b);
+    int status = client_show_check(c, check, file);
     json_decref(check);
-    return valid ? CLIENT_DONE : CLIENT_NO;
+    return status;
 }
 
 /* -- documents -- */

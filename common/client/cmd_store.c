@@ -3,6 +3,7 @@
 #include "common/store.h"
 #include "common/store_copy.h"
 
+#include <sodium.h>
 #include <string.h>
 
 /* Opened for reading first: a file that is not there is not to be made. Then for writing, so that no broker
@@ -33,9 +34,8 @@ static void print_digest(const struct client *c, const struct store_digest *d)
 {
     json_t *all = json_object();
     for (int i = 0; i < STORE_PARTS; i++) {
-        char hash[65] = "";
-        for (size_t n = 0; n < sizeof d->parts[i].hash; n++)
-            snprintf(hash + 2 * n, 3, "%02x", d->parts[i].hash[n]);
+        char hash[2 * sizeof d->parts[i].hash + 1];
+        sodium_bin2hex(hash, sizeof hash, d->parts[i].hash, sizeof d->parts[i].hash);
         if (c->settings.json)
             json_object_set_new(
                 all, store_part_name((enum store_part)i),

@@ -314,24 +314,21 @@ static int submit(struct submit *s)
 
 static int run(struct client *c)
 {
-    const char *path = c->settings.operands[0];
-    bool input = strcmp(path, "-") == 0;
-    struct submit s = {
-        .client = c, .name = input ? "standard input" : path, .in = input ? stdin : fopen(path, "re")};
-    if (!s.in)
-        return client_say(c, CLIENT_USAGE, "%s cannot be opened: %s", path, strerror(errno));
+    struct submit s = {.client = c};
+    int status = client_open_file(c, c->settings.operands[0], &s.in, &s.name);
+    if (status)
+        return status;
     secret_harden_process();
     s.lines = calloc(LIMIT_JOBS_SUBMITTED, sizeof *s.lines);
     table_init(&s.refusals, refusal_columns, COUNT(refusal_columns));
-    int status = s.lines ? client_open(c) : client_say(c, CLIENT_NO, "out of memory");
+    status = s.lines ? client_open(c) : client_say(c, CLIENT_NO, "out of memory");
     if (!status)
         status = submit(&s);
     for (size_t i = 0; i < s.line_count; i++)
         free(s.lines[i].text);
     free(s.lines);
     table_fini(&s.refusals);
-    if (!input)
-        fclose(s.in);
+    client_close_file(s.in);
     return status;
 }
 

@@ -6,7 +6,6 @@
 
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
 #define AT(field) offsetof(struct settings, field)
 #define COUNT(t)  (sizeof(t) / sizeof((t)[0]))

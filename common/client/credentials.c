@@ -3,7 +3,6 @@
 #include "common/limits.h"
 #include "common/secret.h"
 
-#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,16 +28,14 @@ static pb_err read_all(FILE *f, struct buf *out)
 /* The file's JSON object as it stands: the broker says which of its fields are wrong. */
 static int read_credentials(struct client *c, struct buf *out)
 {
-    const char *path = c->settings.credentials;
-    bool input = strcmp(path, "-") == 0;
-    const char *shown = input ? "standard input" : path;
+    const char *path = c->settings.credentials, *shown;
     json_error_t where;
-    FILE *f = input ? stdin : fopen(path, "re");
-    if (!f)
-        return client_say(c, CLIENT_USAGE, "%s cannot be opened: %s", path, strerror(errno));
+    FILE *f;
+    int status = client_open_file(c, path, &f, &shown);
+    if (status)
+        return status;
     pb_err err = read_all(f, out);
-    if (!input)
-        fclose(f);
+    client_close_file(f);
     if (err)
         return client_say(c, CLIENT_USAGE, "%s %s", shown,
                           err == PB_E_LIMIT ? "is larger than credentials may be" : "cannot be read");
@@ -56,8 +53,6 @@ static int read_credentials(struct client *c, struct buf *out)
 /* -- credentials from the terminal -- */
 
 struct asking {
-    struct client *client;
-    const json_t *schema;
     struct buf *out; /* the JSON object under way */
     json_t *given;   /* what is not secret: visibleWhen looks at it */
     bool some;
@@ -193,7 +188,7 @@ static size_t sort_fields(const json_t *schema, struct place *places)
 
 static int ask_fields(struct client *c, const json_t *schema, struct buf *out)
 {
-    struct asking a = {.client = c, .schema = schema, .out = out, .given = json_object()};
+    struct asking a = {.out = out, .given = json_object()};
     struct place places[LIMIT_PACKAGE_FIELDS];
     size_t count = sort_fields(schema, places);
     pb_err err = PB_OK;

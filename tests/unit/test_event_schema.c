@@ -47,7 +47,7 @@ static void check_event(const struct manifest *m, const char *text, enum js_verd
 {
     struct js_schema *schema = NULL;
     struct pb_why why = {0};
-    if (event_schema_compile(m, &m->events[0], NULL, NULL, &schema, &why) != PB_OK)
+    if (event_schema_compile(m, &m->events[0], &schema, &why) != PB_OK)
         fail_msg("%s: %s", why.at, why.text);
     assert_int_equal(verdict_of(schema, text), verdict);
     js_schema_free(schema);
@@ -161,7 +161,7 @@ static void check_samples(const struct manifest *m)
         char *text = sample ? json_dumps(sample, JSON_COMPACT) : NULL;
         if (!text)
             fail_msg("%s is not there, or is no JSON", path);
-        if (event_schema_compile(m, &m->events[i], NULL, NULL, &schema, &why) != PB_OK)
+        if (event_schema_compile(m, &m->events[i], &schema, &why) != PB_OK)
             fail_msg("%s: %s", why.at, why.text);
         if (verdict_of(schema, text) != JS_VALID)
             fail_msg("%s is not what its schema says", path);
